@@ -1,0 +1,30 @@
+# NeckFrac. Two commands on a fresh machine: make demo, make test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PYTHONUTF8 = 1
+
+.PHONY: demo test bench lint clean
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("NeckFrac needs Python 3.11 or later: make PYTHON=python3.11") if sys.version_info < (3, 11) else 0'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[scene,test]'
+	touch $@
+
+demo: $(VENV)/installed  ## Run the ensemble on the embedded sample CT; the result lies in demo-result
+	$(BIN)/neckfrac demo --output demo-result --overwrite
+
+test: $(VENV)/installed  ## Check style and run every test
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/installed  ## Stage times, peak memory and the ratio to a plain MONAI sliding window
+	$(BIN)/neckfrac bench
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) demo-result .pytest_cache .ruff_cache

@@ -1,0 +1,155 @@
+"""What a study says, vertebra by vertebra; nothing here knows how it is shown."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from . import DISCLAIMER, __version__
+
+SCHEMA_VERSION = "1.0"
+NOT_SEEN, NEGATIVE, POSITIVE = "not seen", "negative", "positive"
+# Severity follows the calibrated probability relative to the threshold t of the operating point:
+# low for t <= p < t + (1 - t) / 3, medium below t + 2 (1 - t) / 3, high above. It ranks how sure the
+# networks are, not how unstable the fracture is.
+SEVERITIES = ("low", "medium", "high")
+
+
+def severity(probability: float, threshold: float) -> str | None:
+    """low, medium or high for a probability at or above the threshold; None below it."""
+    if probability < threshold:
+        return None
+    third = (1 - threshold) / 3
+    return SEVERITIES[min(int((probability - threshold) / third), 2)] if third > 0 else "high"
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box along the patient's axes: lower and upper corner (x, y, z), mm, LPS."""
+
+    lower: tuple[float, float, float]
+    upper: tuple[float, float, float]
+
+    @property
+    def center(self) -> np.ndarray:
+        return (np.array(self.lower) + np.array(self.upper)) / 2
+
+    @property
+    def size(self) -> np.ndarray:
+        return np.array(self.upper) - np.array(self.lower)
+
+
+@dataclass(frozen=True)
+class VertebraFinding:
+    """What the study says of one level.
+
+    status: "positive", "negative" or "not seen" (then probability, threshold and severity say nothing
+    and are None). members: each network's probability by bundle name. box: of the suspected fracture,
+    only when positive. center: the segmented vertebra's centroid, mm, LPS. share_in_view: the share (0 to 1)
+    of the vertebra that is estimated to lie within the scan.
+    """
+
+    level: str
+    status: str
+    probability: float | None = None
+    members: dict[str, float] = field(default_factory=dict)
+    threshold: float | None = None
+    severity: str | None = None
+    box: Box | None = None
+    center: tuple[float, float, float] | None = None
+    share_in_view: float = 0.0
+
+
+@dataclass(frozen=True)
+class StudyIdentity:
+    """Which study this is. `patient_name` and `patient_id` must never be logged."""
+
+    source: str = ""
+    format: str = ""
+    patient_id: str = ""
+    patient_name: str = ""
+    study_uid: str = ""
+    series_uid: str = ""
+    study_date: str = ""
+    study_description: str = ""
+    series_description: str = ""
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """A bundle that took part. sha256: of its weights file. step: locate, segment, classify."""
+
+    name: str
+    version: str
+    sha256: str
+    step: str
+    trained_on: str = ""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A study's findings: seven levels in order, the patient's probability, and how they came about.
+
+    patient_status: "positive", "negative" or "not seen" (no cervical spine found).
+    geometry: shape [z, y, x], spacing [z, y, x] mm and the 4x4 LPS affine of the grid that labels and
+    heat map lie on. timings: seconds by stage.
+    """
+
+    study: StudyIdentity
+    levels: tuple[VertebraFinding, ...]
+    patient_status: str
+    patient_probability: float | None
+    patient_members: dict[str, float]
+    patient_threshold: float
+    operating_point: str
+    models: tuple[ModelIdentity, ...] = ()
+    warnings: tuple[str, ...] = ()
+    timings: dict[str, float] = field(default_factory=dict)
+    geometry: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def positive(self) -> tuple[VertebraFinding, ...]:
+        return tuple(level for level in self.levels if level.status == POSITIVE)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, with schema version, software version and the disclaimer."""
+        return {"schema": SCHEMA_VERSION, "software": f"NeckFrac {__version__}", "disclaimer": DISCLAIMER, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Findings:
+        """The Findings that `to_dict` wrote. Raises ValueError for another schema's major version."""
+        content = dict(content)
+        schema = str(content.pop("schema", ""))
+        if schema.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+            raise ValueError(f"findings of schema {schema or 'unknown'}; this version reads {SCHEMA_VERSION}")
+        for key in ("software", "disclaimer"):
+            content.pop(key, None)
+        content["study"] = StudyIdentity(**content["study"])
+        content["models"] = tuple(ModelIdentity(**model) for model in content["models"])
+        content["warnings"] = tuple(content["warnings"])
+        levels = []
+        for level in content["levels"]:
+            level = dict(level)
+            if level["box"] is not None:
+                level["box"] = Box(tuple(level["box"]["lower"]), tuple(level["box"]["upper"]))
+            if level["center"] is not None:
+                level["center"] = tuple(level["center"])
+            levels.append(VertebraFinding(**level))
+        content["levels"] = tuple(levels)
+        return cls(**content)
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """All that an analysis of one study yields, on one grid.
+
+    volume: the CT as read. labels: uint8 [z, y, x], 0 or the level's label value. heat: uint8 [z, y, x],
+    0...100, how much each voxel speaks for a fracture.
+    """
+
+    volume: Any  # CTVolume; not imported here so that findings stay free of images
+    labels: np.ndarray
+    heat: np.ndarray
+    findings: Findings

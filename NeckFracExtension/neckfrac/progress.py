@@ -1,0 +1,56 @@
+"""The one object handed down the road for progress, cancellation and warnings."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from .errors import Cancelled
+
+log = logging.getLogger("neckfrac")
+
+
+class Progress:
+    """Stages with fractions, a cancel switch, warnings and stage timings.
+
+    ``report(stage, fraction)`` is called with the running stage's name and the fraction (0 to 1) of
+    the whole job that is done. ``cancelled()`` is asked at every step; when it answers True the next
+    step raises `Cancelled`. Warnings must not hold patient names.
+    """
+
+    def __init__(
+        self,
+        report: Callable[[str, float], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        self._report = report or (lambda stage, fraction: None)
+        self._cancelled = cancelled or (lambda: False)
+        self._stage, self._start, self._end = "", 0.0, 0.0
+        self.warnings: list[str] = []
+        self.timings: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str, until: float) -> Iterator[Progress]:
+        """Run one stage that ends when the fraction `until` of the whole job is done."""
+        self._stage, self._start, self._end = name, self._end, max(until, self._end)
+        self.step(0.0)
+        began = time.perf_counter()
+        try:
+            yield self
+        finally:
+            self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - began
+        self.step(1.0)
+
+    def step(self, fraction: float) -> None:
+        """Say that `fraction` (0 to 1) of the running stage is done; raises `Cancelled`."""
+        if self._cancelled():
+            raise Cancelled
+        self._report(self._stage, self._start + (self._end - self._start) * min(max(fraction, 0.0), 1.0))
+
+    def warn(self, message: str) -> None:
+        """Keep a warning for the Findings and the log, once."""
+        if message not in self.warnings:
+            self.warnings.append(message)
+            log.warning(message)
