@@ -115,7 +115,8 @@ class Findings:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, with schema version, software version and the disclaimer."""
-        return {"schema": SCHEMA_VERSION, "software": f"NeckFrac {__version__}", "disclaimer": DISCLAIMER, **asdict(self)}
+        software = f"NeckFrac {__version__}"
+        return {"schema": SCHEMA_VERSION, "software": software, "disclaimer": DISCLAIMER, **asdict(self)}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Findings:

@@ -1,0 +1,100 @@
+"""The road from a study to its Findings, top to bottom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import Cancelled, InputError
+from ..findings import Analysis
+from ..progress import Progress
+from .combine import OPERATING_POINTS
+from .engine import Engine
+
+if TYPE_CHECKING:
+    from ..intake.study import Study
+    from .classify import Opinion
+    from .segment import Segmented
+
+
+def analyze(
+    study: Study, engine: Engine, *, operating_point: str = "balanced", progress: Progress | None = None
+) -> Analysis:
+    """Findings, labels and heat map of one study, on the study's own grid.
+
+    Raises InputError for an unknown operating point, Cancelled when the progress says so.
+    """
+    from .conclude import chain_warnings, conclude, level_probabilities
+    from .coverage import levels_in_view
+    from .explain import draw
+    from .grids import coarse
+    from .locate import locate
+    from .segment import onto_volume, segment
+
+    if operating_point not in OPERATING_POINTS:
+        raise InputError(
+            f"There is no operating point {operating_point!r}.", advice=f"Choose {', '.join(OPERATING_POINTS)}."
+        )
+    thresholds = engine.ensemble.thresholds[operating_point]
+    progress = progress or Progress()
+    for warning in study.warnings:
+        progress.warn(warning)
+    # The results have the study's own axes; every step works on views of them along L, P, S.
+    labels, heat = np.zeros(study.volume.shape, np.uint8), np.zeros(study.volume.shape, np.uint8)
+    volume, reorientation = study.volume.canonical()
+
+    with progress.stage("Locating the spine", until=0.3):
+        located = locate(*coarse(volume), progress=progress, **engine.arguments("locate"))
+    if not located.found:
+        progress.warn(f"No cervical spine found. {located.reason}")
+        return Analysis(study.volume, labels, heat, conclude(study, engine, operating_point, progress))
+
+    with progress.stage("Segmenting the vertebrae", until=0.65):
+        segmented = segment(volume, located, progress=progress, **engine.arguments("segment"))
+        onto_volume(segmented, volume, reorientation.apply(labels))
+        shares, seen = levels_in_view(segmented)
+        for warning in chain_warnings(seen, shares):
+            progress.warn(warning)
+
+    with progress.stage("Looking for fractures", until=0.9):
+        opinions = ask_members(segmented, engine, progress)
+        probabilities = level_probabilities(opinions, engine.ensemble, seen)
+
+    with progress.stage("Drawing boxes", until=1.0):
+        suspected = [name for name, probability in probabilities.items() if probability >= thresholds[name]]
+        boxes = draw(segmented, opinions.values(), suspected, volume, reorientation.apply(heat))
+
+    findings = conclude(
+        study,
+        engine,
+        operating_point,
+        progress,
+        centers=segmented.centers(seen),
+        shares=shares,
+        opinions=opinions,
+        probabilities=probabilities,
+        boxes=boxes,
+    )
+    return Analysis(study.volume, labels, heat, findings)
+
+
+def ask_members(segmented: Segmented, engine: Engine, progress: Progress) -> dict[str, Opinion]:
+    """Each member's opinion by bundle name; one that fails is left out with a warning and the rest still answers.
+
+    Raises RuntimeError when all fail.
+    """
+    from .classify import classify_slices, classify_vertebrae
+
+    opinions: dict[str, Opinion] = {}
+    for step, classify in (("slices", classify_slices), ("vertebrae", classify_vertebrae)):
+        name = engine.bundles[step].name
+        try:
+            opinions[name] = classify(segmented, progress=progress, **engine.arguments(step))
+        except Cancelled:
+            raise
+        except (RuntimeError, MemoryError) as error:
+            progress.warn(f"{name} failed and was left out: {(str(error).splitlines() or ['out of memory'])[0]}")
+    if not opinions:
+        raise RuntimeError("Every member of the ensemble failed.")
+    return opinions

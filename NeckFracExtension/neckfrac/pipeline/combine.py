@@ -1,0 +1,92 @@
+"""Combine: the members' opinions become one probability a level and one for the patient."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..anatomy import LEVEL_NAMES
+from ..errors import InputError
+
+OPERATING_POINTS = ("sensitive", "balanced", "specific")
+PATIENT = "patient"
+
+
+def logit(probability: float) -> float:
+    probability = min(max(probability, 1e-6), 1 - 1e-6)
+    return math.log(probability / (1 - probability))
+
+
+def sigmoid(value: float) -> float:
+    return 1 / (1 + math.exp(-value))
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member's weight and its calibration: logit' = slope * logit + offset (Platt scaling)."""
+
+    weight: float = 1.0
+    slope: float = 1.0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """How members are weighed and where the thresholds lie; fitted on simulated studies set aside for it.
+
+    levels, patient: members by bundle name; "levels" among the patient's members stands for
+    1 - prod(1 - p) over the levels. thresholds[operating point][level or "patient"].
+    """
+
+    levels: dict[str, Member]
+    patient: dict[str, Member]
+    thresholds: dict[str, dict[str, float]]
+    measured: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> Ensemble:
+        """Read ``ensemble.json``. Raises InputError when it is missing or does not hold what is needed."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            thresholds = {point: dict(content["thresholds"][point]) for point in OPERATING_POINTS}
+            if any(set(values) != {*LEVEL_NAMES, PATIENT} for values in thresholds.values()):
+                raise KeyError("a threshold for each level and the patient")
+            members = [{name: Member(**m) for name, m in content[key].items()} for key in ("levels", PATIENT)]
+            return cls(*members, thresholds, content.get("measured", {}))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"The ensemble's settings can't be read: {error}",
+                where=path,
+                advice="Restore the file from the release.",
+            ) from error
+
+    def write(self, path: Path) -> None:
+        content = {
+            "levels": {name: vars(member) for name, member in self.levels.items()},
+            PATIENT: {name: vars(member) for name, member in self.patient.items()},
+            "thresholds": self.thresholds,
+            "measured": self.measured,
+        }
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def combine(opinions: dict[str, float], members: dict[str, Member]) -> float | None:
+    """The weighted mean of the calibrated logits, as a probability; members without an opinion are left out."""
+    present = {name: members[name] for name in opinions if name in members and members[name].weight > 0}
+    total = sum(member.weight for member in present.values())
+    if not total:
+        return None
+    mean = sum(m.weight * (m.slope * logit(opinions[name]) + m.offset) for name, m in present.items()) / total
+    return sigmoid(mean)
+
+
+def any_of(probabilities: Iterable[float]) -> float:
+    """1 - prod(1 - p): the patient's probability if the levels were independent."""
+    none = 1.0
+    for probability in probabilities:
+        none *= 1 - probability
+    return 1 - none

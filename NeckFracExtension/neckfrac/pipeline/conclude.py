@@ -1,0 +1,111 @@
+"""Conclude: probabilities, thresholds and what was in view become the study's Findings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..anatomy import LEVEL_NAMES
+from ..findings import NEGATIVE, NOT_SEEN, POSITIVE, Box, Findings, VertebraFinding, severity
+from ..progress import Progress
+from .combine import PATIENT, Ensemble, any_of, combine
+
+if TYPE_CHECKING:
+    from ..intake.study import Study
+    from .classify import Opinion
+    from .engine import Engine
+
+LEVELS_MEMBER = "levels"  # stands for 1 - prod(1 - p) among the patient's members
+
+
+def level_probabilities(opinions: dict[str, Opinion], ensemble: Ensemble, seen: list[str]) -> dict[str, float]:
+    """The ensemble's probability of each level that is seen and that at least one member has an opinion on."""
+    combined = {name: combine(members_of(opinions, name), ensemble.levels) for name in seen}
+    return {name: probability for name, probability in combined.items() if probability is not None}
+
+
+def members_of(opinions: dict[str, Opinion], level: str) -> dict[str, float]:
+    """Each member's probability of one level."""
+    return {member: opinion.levels[level] for member, opinion in opinions.items() if level in opinion.levels}
+
+
+def patient_members(opinions: dict[str, Opinion], probabilities: dict[str, float]) -> dict[str, float]:
+    """The patient's probability as each patient-level member sees it, and from the levels."""
+    members = {member: opinion.patient for member, opinion in opinions.items() if opinion.patient is not None}
+    return {**members, LEVELS_MEMBER: any_of(probabilities.values())}
+
+
+def conclude(
+    study: Study,
+    engine: Engine,
+    operating_point: str,
+    progress: Progress,
+    *,
+    centers: dict[str, tuple[float, float, float]] | None = None,
+    shares: dict[str, float] | None = None,
+    opinions: dict[str, Opinion] | None = None,
+    probabilities: dict[str, float] | None = None,
+    boxes: dict[str, Box] | None = None,
+) -> Findings:
+    """The Findings; without probabilities every level is "not seen" and so is the patient's answer."""
+    centers, shares, opinions = centers or {}, shares or {}, opinions or {}
+    probabilities, boxes = probabilities or {}, boxes or {}
+    thresholds = engine.ensemble.thresholds[operating_point]
+    levels = []
+    for name in LEVEL_NAMES:
+        place = {"center": centers.get(name), "share_in_view": shares.get(name, 0.0)}
+        if name not in probabilities:
+            levels.append(VertebraFinding(name, NOT_SEEN, **place))
+            continue
+        probability, threshold = probabilities[name], thresholds[name]
+        levels.append(
+            VertebraFinding(
+                name,
+                POSITIVE if probability >= threshold else NEGATIVE,
+                probability,
+                members_of(opinions, name),
+                threshold,
+                severity(probability, threshold),
+                boxes.get(name),
+                **place,
+            )
+        )
+    members = patient_members(opinions, probabilities) if probabilities else {}
+    patient = combine(members, engine.ensemble.patient) if probabilities else None
+    # A patient with a level above its threshold is never called negative.
+    called = any(level.status == POSITIVE for level in levels) or (
+        patient is not None and patient >= thresholds[PATIENT]
+    )
+    return Findings(
+        study=study.identity,
+        levels=tuple(levels),
+        patient_status=NOT_SEEN if not probabilities else POSITIVE if called else NEGATIVE,
+        patient_probability=patient,
+        patient_members=members,
+        patient_threshold=thresholds[PATIENT],
+        operating_point=operating_point,
+        models=tuple(bundle.identity for bundle in engine.bundles.values()),
+        warnings=tuple(progress.warnings),
+        timings=progress.timings,  # the very dict: the stages that follow still add theirs
+        geometry={
+            "shape": list(study.volume.shape),
+            "spacing": [float(value) for value in study.volume.spacing],
+            "affine": study.volume.affine.tolist(),
+        },
+    )
+
+
+def chain_warnings(seen: list[str], shares: dict[str, float]) -> list[str]:
+    """What a reader must know of the levels: gaps in the chain, and levels that the scan's edge cuts."""
+    warnings = []
+    if seen:
+        first, last = LEVEL_NAMES.index(seen[0]), LEVEL_NAMES.index(seen[-1])
+        missing = [name for name in LEVEL_NAMES[first : last + 1] if name not in seen]
+        if missing:
+            warnings.append(f"Not found between its neighbours: {', '.join(missing)}. Check the levels' names.")
+    partly = [f"{name} ({shares[name]:.0%})" for name in seen if shares[name] < 0.95]
+    if partly:
+        warnings.append(f"Only partly in view: {', '.join(partly)}.")
+    absent = [name for name in LEVEL_NAMES if name not in seen]
+    if absent:
+        warnings.append(f"Not seen, so nothing is said of: {', '.join(absent)}.")
+    return warnings

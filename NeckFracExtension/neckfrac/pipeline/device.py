@@ -1,0 +1,21 @@
+"""Which device the networks run on."""
+
+from __future__ import annotations
+
+from ..errors import InputError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def choose_device(name: str = "auto"):
+    """The torch.device for auto, cpu, cuda or mps. Raises InputError when it is not there."""
+    import torch
+
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = "cuda" if available["cuda"] else "cpu"
+    if name not in available:
+        raise InputError(f"There is no device {name!r}.", advice=f"Choose {', '.join(DEVICES)}.")
+    if not available[name]:
+        raise InputError(f"This machine has no {name} device that PyTorch can use.", advice="Choose auto or cpu.")
+    return torch.device(name)

@@ -1,0 +1,183 @@
+"""Segment: the vertebrae in full in-plane detail, slice by slice, with the located levels as a prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
+
+from ..anatomy import LEVEL_BY_NAME, LEVELS, N_LEVELS
+from ..progress import Progress
+from ..volume import CTVolume
+from .grids import FINE_SPACING, Lattice, onto, place_in, resample, seen_by
+from .intensity import Intensity
+from .locate import Located
+
+MARGIN = np.array([14.0, 14.0, 12.0])  # mm (x, y, z) around what was located
+OTHER_BONE_CLASS = N_LEVELS + 1  # the segmenter's classes: background, C1...C7, other bone
+N_SEGMENT_CLASSES = N_LEVELS + 2
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """The spine on the fine grid.
+
+    hu: int16, labels: uint8 (0 or a level's label), bone: uint8 (0...255, how sure a voxel is any level),
+    level: uint8 (the likeliest level, also where there is no bone); all [z, y, x] on `lattice`.
+    windows: int [z, 2], first row and column of each slice's window; window: its side in voxels.
+    """
+
+    hu: np.ndarray
+    labels: np.ndarray
+    bone: np.ndarray
+    level: np.ndarray
+    lattice: Lattice
+    windows: np.ndarray
+    window: int
+
+    def of(self, name: str) -> np.ndarray:
+        """Mask [z, y, x] of one level."""
+        return self.labels == LEVEL_BY_NAME[name].label
+
+    def centers(self, names: list[str]) -> dict[str, tuple[float, float, float]]:
+        """The centroid (x, y, z; mm, LPS) of each named level that has voxels."""
+        places = {name: np.argwhere(self.of(name)) for name in names}
+        means = {name: self.lattice.to_points(place.mean(axis=0)) for name, place in places.items() if len(place)}
+        return {name: (float(x), float(y), float(z)) for name, (x, y, z) in means.items()}
+
+
+def prior_groups(probabilities: torch.Tensor) -> torch.Tensor:
+    """Locate's classes [N_CLASSES, ...] as the segmenter's nine: the last four are all other bone."""
+    return torch.cat([probabilities[: N_LEVELS + 1], probabilities[N_LEVELS + 1 :].sum(dim=0, keepdim=True)])
+
+
+@torch.inference_mode()
+def segment(
+    volume: CTVolume,
+    located: Located,
+    network: torch.nn.Module,
+    *,
+    intensity: Intensity,
+    window: int,
+    neighbours: int,
+    device: torch.device,
+    progress: Progress,
+    batch: int = 8,
+) -> Segmented:
+    """Segment the levels that were located. volume: canonical axes."""
+    probabilities = prior_groups(located.probabilities)
+    absent = [level.label for level in LEVELS if level.name not in located.centers]
+    spine = np.isin(probabilities.argmax(dim=0).numpy(), [LEVEL_BY_NAME[name].label for name in located.centers])
+    lattice, windows = _lattice(spine, located.lattice, window)
+    hu = resample(volume, lattice)
+    progress.step(0.1)
+
+    padded = np.pad(hu, ((neighbours, neighbours), (0, 0), (0, 0)), mode="edge")
+    bone = np.zeros(lattice.shape, np.uint8)
+    level = np.zeros(lattice.shape, np.uint8)
+    labels = np.zeros(lattice.shape, np.uint8)
+    slices = [z for z in range(lattice.shape[0]) if hu[z].max() > 150]
+    for start in range(0, len(slices), batch):
+        progress.step(0.1 + 0.8 * start / len(slices))
+        chosen = slices[start : start + batch]
+        views = [(slice(y, y + window), slice(x, x + window)) for y, x in windows[chosen]]
+        stacks = np.stack([padded[(slice(z, z + 2 * neighbours + 1), *v)] for z, v in zip(chosen, views, strict=True)])
+        image = intensity(torch.from_numpy(stacks).to(device))
+        prior = sample_prior(probabilities, located.lattice, lattice, chosen, windows[chosen], window).to(device)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            logits = network(torch.cat([image, prior], dim=1).contiguous(memory_format=torch.channels_last))
+        logits = logits.float()
+        logits[:, absent] = -20.0
+        shares = logits.softmax(dim=1)
+        any_level = shares[:, 1 : N_LEVELS + 1].sum(dim=1)
+        likeliest = shares[:, 1 : N_LEVELS + 1].argmax(dim=1) + 1
+        is_bone = (any_level > 0.5).cpu().numpy()
+        any_level = (any_level * 255).to(torch.uint8).cpu().numpy()
+        likeliest = likeliest.to(torch.uint8).cpu().numpy()
+        for n, (z, view) in enumerate(zip(chosen, views, strict=True)):
+            bone[(z, *view)], level[(z, *view)] = any_level[n], likeliest[n]
+            labels[(z, *view)] = likeliest[n] * is_bone[n]
+    _drop_fragments(labels, bone)
+    return Segmented(hu, labels, bone, level, lattice, windows, window)
+
+
+def sample_prior(
+    probabilities: torch.Tensor, coarse: Lattice, fine: Lattice, slices: list[int], corners: np.ndarray, window: int
+) -> torch.Tensor:
+    """Located probabilities [9, z, y, x] at the windows of some fine slices: float32 [slices, 9, window, window]."""
+    result = []
+    for z, corner in zip(slices, corners, strict=True):
+        start = coarse.to_indices(fine.to_points(np.array([z, *corner])))
+        step = np.array(fine.spacing) / np.array(coarse.spacing)
+        axes = []
+        for axis, count in ((0, 1), (1, window), (2, window)):
+            index = start[axis] + step[axis] * torch.arange(count, dtype=torch.float32)
+            axes.append(2 * index / max(coarse.shape[axis] - 1, 1) - 1)
+        grid = torch.stack(torch.meshgrid(*axes, indexing="ij")[::-1], dim=-1).float()
+        z_near = int(np.clip(start[0], 0, coarse.shape[0] - 2)) if coarse.shape[0] > 1 else 0
+        two = probabilities[:, z_near : z_near + 2].float()  # only the slices between which it lies
+        grid[..., 2] = 2 * float(np.clip(start[0] - z_near, 0, 1)) - 1 if two.shape[1] > 1 else 0.0
+        result.append(F.grid_sample(two[None], grid[None], padding_mode="border", align_corners=True)[0, :, 0])
+    return torch.stack(result)
+
+
+def onto_volume(segmented: Segmented, volume: CTVolume, into: np.ndarray) -> None:
+    """Write the labels onto the volume's own voxels. into: zeros, uint8, the volume's shape.
+
+    The share of bone is interpolated, then cut at one half: smooth edges at any voxel size.
+    """
+    target = seen_by(segmented.lattice, volume)
+    if 0 in target.shape:
+        return
+    kept = np.where(segmented.labels > 0, np.maximum(segmented.bone, 128), np.minimum(segmented.bone, 127))
+    bone = onto(kept.astype(np.uint8), segmented.lattice, target)
+    level = onto(segmented.level, segmented.lattice, target, nearest=True)
+    into[place_in(volume, target)] = np.where(bone >= 128, level, 0)
+
+
+def _lattice(spine: np.ndarray, coarse: Lattice, window: int) -> tuple[Lattice, np.ndarray]:
+    """The fine lattice around the spine mask (coarse grid) and each fine slice's window, centred on the spine."""
+    where = np.argwhere(spine)
+    # A few stray voxels must not blow up the grid.
+    low, high = np.percentile(where, 0.2, axis=0), np.percentile(where, 99.8, axis=0)
+    lower = coarse.to_points(low) - MARGIN
+    upper = coarse.to_points(high) + MARGIN
+    least = (window - 1) * FINE_SPACING[1]
+    missing = np.maximum(np.array([least, least, 0]) - (upper - lower), 0)
+    lower, upper = lower - missing / 2, upper + missing / 2
+    # Never above or below the scan: the network would see made-up slices there.
+    lower[2] = max(lower[2], coarse.origin[2])
+    upper[2] = min(upper[2], coarse.origin[2] + (coarse.shape[0] - 1) * coarse.spacing[0])
+    lattice = Lattice.around(lower, upper + 1e-3, FINE_SPACING)
+    shape = (lattice.shape[0], max(lattice.shape[1], window), max(lattice.shape[2], window))
+    lattice = replace(lattice, shape=shape)
+
+    heights = [z for z in range(spine.shape[0]) if spine[z].any()]
+    middles = np.array([[(m.min() + m.max()) / 2 for m in np.nonzero(spine[z])] for z in heights])
+    fine_z = lattice.origin[2] + np.arange(shape[0]) * lattice.spacing[0]
+    coarse_z = coarse.origin[2] + np.array(heights) * coarse.spacing[0]
+    windows = np.empty((shape[0], 2), int)
+    for axis in (0, 1):  # y, x
+        smooth = np.convolve(np.pad(middles[:, axis], 4, mode="edge"), np.ones(9) / 9, mode="valid")
+        place = coarse.origin[1 - axis] + np.interp(fine_z, coarse_z, smooth) * coarse.spacing[1 + axis]
+        first = np.rint((place - lattice.origin[1 - axis]) / lattice.spacing[1 + axis] - window / 2)
+        windows[:, axis] = np.clip(first, 0, shape[1 + axis] - window)
+    return lattice, windows
+
+
+def _drop_fragments(labels: np.ndarray, bone: np.ndarray) -> None:
+    """Clear pieces of a level below an eighth of its largest one: a chip of bone stays, a stray spot goes."""
+    from scipy import ndimage
+
+    for label, box in enumerate(ndimage.find_objects(labels, max_label=N_LEVELS), start=1):
+        if box is None:
+            continue
+        pieces, count = ndimage.label(labels[box] == label)
+        if count < 2:
+            continue
+        sizes = np.bincount(pieces.ravel())[1:]
+        small = np.isin(pieces, np.flatnonzero(sizes < sizes.max() / 8) + 1)
+        labels[box][small] = 0
+        bone[box][small] = 0
