@@ -25,6 +25,7 @@ class VertebraSequence(nn.Module):
     widths, blocks: of the compact encoder's stages at 1/2, 1/4, 1/8 and 1/16 of the resolution. It is built with
     group norm, because the slices of a batch come from few vertebrae and are alike; MONAI's ResNet can't be told
     so (its blocks always get batch norm), its blocks can.
+    slices: how many it is trained with; it takes other numbers too.
     hidden: of each direction of the two-layer recurrent network (full size: 256).
     """
 
@@ -32,6 +33,7 @@ class VertebraSequence(nn.Module):
         self,
         encoder: str = "compact",
         in_channels: int = 4,
+        slices: int = 24,
         hidden: int = 64,
         widths: Sequence[int] = (24, 48, 96, 160),
         blocks: Sequence[int] = (1, 1, 2, 1),
@@ -39,12 +41,10 @@ class VertebraSequence(nn.Module):
         dropout: float = 0.3,
     ) -> None:
         super().__init__()
-        if encoder == "compact":
-            self.encoder: nn.Module = CompactResNet(in_channels, widths, blocks)
-            fine, coarse = self.encoder.n_features
-        else:
-            self.encoder = FullResNet(encoder, in_channels)
-            fine, coarse = self.encoder.n_features
+        self.slices = slices
+        compact = encoder == "compact"
+        self.encoder = CompactResNet(in_channels, widths, blocks) if compact else FullResNet(encoder, in_channels)
+        fine, coarse = self.encoder.n_features
         self.spatial_dropout = nn.Dropout1d(dropout)
         self.recurrent = nn.GRU(coarse, hidden, num_layers=2, bidirectional=True, batch_first=True)
         self.attention = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.Tanh(), nn.Linear(hidden, 1))
