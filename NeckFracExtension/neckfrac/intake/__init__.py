@@ -1,0 +1,1 @@
+"""A study becomes a CTVolume: DICOM, NIfTI, NRRD, MetaImage, and checks that warn or refuse."""

@@ -1,0 +1,91 @@
+"""Whether a volume can be a neck CT in HU: errors for what can't be used, warnings for what limits it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import InputError
+from ..volume import CTVolume
+
+# Some voxel of any CT of a neck is thinner than this: airway and outside air are near -1000, and fat
+# (-100) with noise reaches it even where a crop holds no air.
+AIR_BELOW = -150  # HU
+BONE_ABOVE = 200  # HU; trabecular bone starts at about 100, cortical at 500
+LUNG_AND_AIR = -300  # HU; only air and lung lie below
+SMALLEST_SPACING, LARGEST_SPACING = 0.05, 10.0  # mm; beyond them it is microscopy, or units are mixed up
+THICK_SLICES, COARSE_PIXELS, SHORT_STACK = 3.0, 1.2, 60.0  # mm
+# 4 GB of int16; a larger number in a header is a mistake more often than a study.
+MOST_VOXELS = 2**31
+
+
+def check_volume(volume: CTVolume) -> list[str]:
+    """Warnings on a volume that will be analysed. Raises InputError for one that can't be a neck CT in HU.
+
+    Refused: one slice, NaN or infinite voxels, implausible spacing, values that have no air or no bone.
+    """
+    voxels = volume.voxels
+    if min(voxels.shape) < 2:
+        raise InputError("The volume has one slice only.", advice="Give all slices of the series.")
+    if not (np.issubdtype(voxels.dtype, np.integer) or np.issubdtype(voxels.dtype, np.floating)):
+        raise InputError(f"The voxels are not numbers of one value each ({voxels.dtype}).", advice=_GIVE_CT)
+    if np.issubdtype(voxels.dtype, np.floating) and not np.isfinite(voxels).all():
+        raise InputError(
+            "The volume holds voxels that are not a number (NaN or infinite).",
+            advice="Replace them by air (-1000 HU), or export the CT again.",
+        )
+    if volume.spacing.min() < SMALLEST_SPACING or volume.spacing.max() > LARGEST_SPACING:
+        spacing = " x ".join(f"{value:.3g}" for value in volume.spacing)
+        raise InputError(
+            f"The spacing of {spacing} mm is not that of a neck CT.", advice="Check the pixel spacing and its unit."
+        )
+    return _check_values(voxels) + _resolution_warnings(volume)
+
+
+_GIVE_CT = "Give a CT in Hounsfield units."
+
+
+def _check_values(voxels: np.ndarray) -> list[str]:
+    lowest, highest = float(voxels.min()), float(voxels.max())
+    told = f"The values run from {lowest:.0f} to {highest:.0f}"
+    if lowest == highest:
+        raise InputError("All voxels have the same value.", advice=_GIVE_CT)
+    if lowest >= 0 and highest <= 255:
+        raise InputError(f"{told}: this is a picture or a labelmap, not a CT in Hounsfield units.", advice=_GIVE_CT)
+    if lowest >= 0 and highest >= 1024 + BONE_ABOVE:
+        raise InputError(
+            f"{told}: no air, so they are not Hounsfield units; an offset of 1024 may be missing.",
+            advice="Subtract the offset, or give the DICOM series.",
+        )
+    if lowest > AIR_BELOW:
+        raise InputError(f"{told}: no air and no fat, so they are not Hounsfield units.", advice=_GIVE_CT)
+    if highest < BONE_ABOVE:
+        raise InputError(
+            f"{told}: no bone, so there is no spine in it or they are not Hounsfield units.", advice=_GIVE_CT
+        )
+    if lowest > LUNG_AND_AIR:
+        return [f"{told}: there is no air in the volume; are they Hounsfield units?"]
+    return []
+
+
+def slice_axis(volume: CTVolume) -> int:
+    """The array's axis across the slices: the one whose spacing differs from the other two, else the head-foot one."""
+    spacing = volume.spacing
+    unlike = [abs(np.log(spacing[(axis + 1) % 3] / spacing[(axis + 2) % 3])) for axis in range(3)]
+    upright = np.abs(volume.directions[2, ::-1])
+    return min(range(3), key=lambda axis: (round(unlike[axis], 2), -upright[axis]))
+
+
+def _resolution_warnings(volume: CTVolume) -> list[str]:
+    axis = slice_axis(volume)
+    between = float(volume.spacing[axis])
+    pixel = float(max(volume.spacing[other] for other in range(3) if other != axis))
+    upright = int(np.argmax(np.abs(volume.directions[2, ::-1])))
+    height = float(volume.shape[upright] * volume.spacing[upright])
+    warnings = []
+    if between > THICK_SLICES:
+        warnings.append(f"The slices are {between:.1f} mm apart; above {THICK_SLICES:.0f} mm fine fractures are lost.")
+    if pixel > COARSE_PIXELS:
+        warnings.append(f"The pixels are {pixel:.1f} mm wide; above {COARSE_PIXELS:.1f} mm fine fractures are lost.")
+    if height < SHORT_STACK:
+        warnings.append(f"The scan is only {height:.0f} mm high: it can't hold the whole cervical spine.")
+    return warnings

@@ -1,0 +1,178 @@
+"""Which of a study's CT series is read: the one asked for, or the thinnest axial one when that is clear."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import InputError
+from .dicom_headers import Frame
+from .dicom_series import Stack, arrange
+
+SHORT = 60.0  # mm; less than half a cervical spine
+MOST_LISTED = 40  # lines of an error
+SAME_SPACING = 1.1  # spacings within a tenth of the thinnest count as equal
+_NECK = re.compile(r"neck|c[-_ ]?spine|\bc[-_ ]?sp\b|cervi|\bhws\b|halswirbel", re.IGNORECASE)
+_BONE = re.compile(r"bone|edge|detail|osseous|\boss?\b|knochen|ybone|sharp", re.IGNORECASE)
+_SOFT = re.compile(r"soft|stand|\bstd\b|brain|weichteil|smooth", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class SeriesSummary:
+    """One series as a list shows it. spacing: mm [z, y, x], empty where unknown. why_not: why it can't be read."""
+
+    number: int | None
+    uid: str
+    description: str
+    modality: str
+    slices: int
+    spacing: tuple[float, ...]
+    kernel: str
+    usable: bool
+    why_not: str = ""
+
+    def __str__(self) -> str:
+        number = "-" if self.number is None else str(self.number)
+        spacing = "" if not self.spacing else " of {:.2f} x {:.2f} x {:.2f} mm".format(*self.spacing)
+        kernel = f", kernel {self.kernel}" if self.kernel else ""
+        state = "" if self.usable else f" (not readable: {self.why_not})"
+        images = "slice" if self.slices == 1 else "slices"
+        name = self.description or "no description"
+        return f"{number}: {name}, {self.modality or 'no modality'}, {self.slices} {images}{spacing}{kernel}{state}"
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A series with its summary and, when usable, its stack, else the error that says why not."""
+
+    frames: list[Frame]
+    summary: SeriesSummary
+    stack: Stack | None
+    error: InputError | None
+
+
+def candidates(groups: Sequence[list[Frame]]) -> list[Candidate]:
+    """Each series, arranged and summarised."""
+    found = []
+    for frames in groups:
+        stack, error = None, None
+        try:
+            stack = arrange(frames)
+        except InputError as problem:
+            error = problem
+        file, spacing = frames[0].file, ()
+        if stack is not None:
+            columns, rows = stack.geometry.pixel
+            spacing = (stack.geometry.step, rows, columns)
+        summary = SeriesSummary(
+            number=file.series_number,
+            uid=file.series_uid,
+            description=file.description,
+            modality=file.modality,
+            slices=len(stack.frames if stack else frames),
+            spacing=spacing,
+            kernel=file.kernel,
+            usable=stack is not None,
+            why_not=error.what if error else "",
+        )
+        found.append(Candidate(frames, summary, stack, error))
+    return found
+
+
+def kernel_kind(kernel: str, description: str = "") -> str:
+    """bone, soft or '' (unknown) from the reconstruction kernel, else from the series description.
+
+    Siemens: a letter or two and a number, sharp from 50 on (B60s, Br64f, Hr59); Canon: FC30...FC39 and
+    FC80...FC86 bone, FC01...FC19 soft; Philips: YA...YE, D and E sharp, A and B soft; GE: by name.
+    """
+    kernel = kernel.strip()
+    if siemens := re.fullmatch(r"[ABHIJSTUQ][a-z]?(\d\d)[a-z]?(\\.*)?", kernel):
+        return "bone" if int(siemens[1]) >= 50 else "soft"
+    if canon := re.match(r"FC(\d\d)", kernel):
+        number = int(canon[1])
+        return "bone" if 30 <= number < 40 or 80 <= number <= 86 else "soft" if number < 20 else ""
+    if kernel in ("YA", "YB", "YC", "YD", "YE", "D", "E"):
+        return "bone"
+    if kernel in ("A", "B", "SA", "SB", "UA", "UB"):
+        return "soft"
+    for text in (kernel, description):
+        if _BONE.search(text):
+            return "bone"
+        if _SOFT.search(text):
+            return "soft"
+    return ""
+
+
+def choose(found: Sequence[Candidate], series: str | None) -> tuple[Candidate, list[str]]:
+    """The series to read, with a warning where it was chosen among several.
+
+    series: its UID or number, or None for the clear one. Raises InputError with the list of all series
+    when it is unknown, can't be read, or is not clear.
+    """
+    listing = "\n".join(f"  {candidate.summary}" for candidate in found[:MOST_LISTED])
+    if len(found) > MOST_LISTED:
+        listing += f"\n  and {len(found) - MOST_LISTED} more"
+    if series is not None:
+        wanted = str(series).strip()
+        matching = [c for c in found if c.summary.uid == wanted] or [
+            c for c in found if wanted.isdecimal() and c.summary.number == int(wanted)
+        ]
+        if len(matching) > 1:
+            usable = [c for c in matching if c.stack is not None]
+            if len(usable) != 1:
+                uids = "\n".join(f"  {c.summary.uid or 'no UID'}: {c.summary}" for c in matching)
+                raise InputError(f"Several series have the number {wanted}.", advice=f"Choose one by its UID:\n{uids}")
+            matching = usable
+        if not matching:
+            raise InputError(f"There is no series {wanted}.", advice=f"There are:\n{listing}")
+        if matching[0].error is not None:
+            raise matching[0].error
+        return matching[0], []
+    usable = [candidate for candidate in found if candidate.stack is not None]
+    if not usable:
+        if len(found) == 1:
+            raise found[0].error
+        raise InputError("None of the series is a CT that can be read.", advice=f"There are:\n{listing}")
+    if len(usable) == 1:
+        # Reports, localizers and captures beside it are usual, but another CT is worth a word.
+        rest = [c for c in found if c.stack is None and c.summary.modality == "CT"]
+        return usable[0], [f"Series {usable[0].summary} was read; the others can't be."] if rest else []
+    if len({(c.frames[0].file.patient_id, c.frames[0].file.study_uid) for c in usable}) > 1:
+        raise InputError(
+            "There are several patients or studies here.",
+            advice=f"Give one study's folder, or choose with --series UID or number:\n{listing}",
+        )
+    chosen = _clear(usable)
+    if chosen is None:
+        raise InputError(
+            "There are several CT series, and none was chosen.",
+            advice=f"Choose one with --series UID or number:\n{listing}",
+        )
+    return chosen, [
+        f"Of {len(usable)} CT series this one was read: {chosen.summary}. "
+        "Another is chosen with --series UID or number."
+    ]
+
+
+def _clear(usable: Sequence[Candidate]) -> Candidate | None:
+    """The one to read: axial, long enough, of the neck if any says so, thinnest, bone before soft; else None."""
+    axial = [c for c in usable if abs(c.stack.geometry.axes[2, 2]) > np.cos(np.radians(45))]
+    long = [c for c in axial if c.stack.geometry.distances[-1] >= SHORT] or axial
+    neck = [c for c in long if _NECK.search(f"{c.summary.description} {c.frames[0].file.body_part}")] or long
+    if not neck:
+        return None
+    thinnest = min(c.stack.geometry.step for c in neck)
+    thin = [c for c in neck if c.stack.geometry.step <= thinnest * SAME_SPACING]
+    longest = max(c.stack.geometry.distances[-1] for c in neck)
+    if max(c.stack.geometry.distances[-1] for c in thin) < longest / 2:
+        return None  # a thin detail scan beside a long one: which of them holds the neck is not clear
+    if len(thin) == 1:
+        return thin[0]
+    for kind in ("bone", "soft"):
+        matching = [c for c in thin if kernel_kind(c.summary.kernel, c.summary.description) == kind]
+        if matching:
+            return matching[0] if len(matching) == 1 else None
+    return None

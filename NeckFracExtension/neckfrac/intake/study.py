@@ -1,0 +1,176 @@
+"""The door into the road: a study, however it is stored, becomes a CTVolume with its identity and warnings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError
+from ..findings import StudyIdentity
+from ..progress import Progress
+from ..volume import CTVolume
+from .archive import unpacked
+from .checks import check_volume
+from .dicom_choice import Candidate, SeriesSummary, candidates, choose
+from .dicom_geometry import place
+from .dicom_headers import looks_like_dicom, read_frames
+from .dicom_pixels import decode
+from .dicom_series import group_series
+from .files import file_format, read_file
+
+__all__ = ["SeriesSummary", "Source", "Study", "list_series", "read_study"]
+
+Source = str | Path | Sequence[str | Path]
+_FORMATS = "Give a DICOM folder, its files or a zip of them, or a NIfTI, NRRD or MetaImage file."
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A CT as read: HU on its stored axes, whose it is, and what limits the reading.
+
+    `identity` holds the patient's name and ID; no warning does.
+    """
+
+    volume: CTVolume
+    identity: StudyIdentity
+    warnings: tuple[str, ...] = ()
+
+
+def read_study(source: Source, *, series: str | None = None, progress: Progress | None = None) -> Study:
+    """Read a CT from a DICOM folder (searched recursively), a list of files, a zip, or one volume file.
+
+    series: UID or number of the DICOM series; None takes the only one, or the clear one. Voxels are int16 HU
+    of at least -1024, [z, y, x] as stored; evenly spaced slices straight above each other are not resampled.
+    Raises InputError for what can't be read as a CT, Cancelled when `progress` says so.
+    """
+    progress = progress or Progress()
+    name = _name(source)
+    with ExitStack() as stack:
+        paths = _files(source, stack, progress)
+        if volume_file := _volume_file(paths, name):
+            volume, warnings = read_file(volume_file, progress)
+            identity = StudyIdentity(source=name, format=file_format(volume_file))
+        else:
+            found = _dicom_series(paths, name, progress, 0.3)
+            chosen, warnings = choose(found, None if series is None else str(series))
+            warnings = warnings + list(chosen.stack.warnings)
+            volume = _dicom_volume(chosen, progress)
+            identity = _identity(chosen, name)
+        try:
+            warnings = [*warnings, *check_volume(volume)]
+        except InputError as error:
+            where = error.where or (volume_file or chosen.summary)
+            raise InputError(error.what, where=where, advice=error.advice) from error
+    progress.step(1.0)
+    return Study(volume, identity, tuple(dict.fromkeys(warnings)))
+
+
+def list_series(source: Source) -> list[SeriesSummary]:
+    """Every series of a source (a volume file counts as one) with what tells them apart and whether it can be read.
+
+    Pixels are not decoded, except those of a volume file. Raises InputError when nothing is found.
+    """
+    progress, name = Progress(), _name(source)
+    with ExitStack() as stack:
+        paths = _files(source, stack, progress)
+        volume_file = _volume_file(paths, name)
+        if not volume_file:
+            return [candidate.summary for candidate in _dicom_series(paths, name, progress, 1.0)]
+        summary = {"number": None, "uid": "", "description": volume_file.name, "modality": "CT", "kernel": ""}
+        try:
+            volume, _ = read_file(volume_file, progress)
+            spacing = tuple(float(value) for value in volume.spacing)
+            check_volume(volume)
+        except InputError as error:
+            return [SeriesSummary(**summary, slices=0, spacing=(), usable=False, why_not=error.what)]
+        return [SeriesSummary(**summary, slices=volume.shape[0], spacing=spacing, usable=True)]
+
+
+def _paths(source: Source) -> list[Path]:
+    given = [source] if isinstance(source, str | Path) else list(source)
+    if not given:
+        raise InputError("No file was given.", advice=_FORMATS)
+    return [Path(path).expanduser() for path in given]
+
+
+def _name(source: Source) -> str:
+    """What the source is called in messages and in the identity: its path, or its files' common folder."""
+    paths = _paths(source)
+    if len(paths) == 1:
+        return str(paths[0])
+    return os.path.commonpath([os.path.abspath(path.parent) for path in paths])
+
+
+def _files(source: Source, stack: ExitStack, progress: Progress) -> list[Path]:
+    """All files of the source; a zip is unpacked until `stack` closes."""
+    found: list[Path] = []
+    for path in _paths(source):
+        if not path.exists():
+            raise InputError("There is no such file or folder.", where=path, advice="Check the path.")
+        if path.is_dir():
+            found += _walk(path)
+        elif path.suffix.lower() == ".zip":
+            found += _walk(stack.enter_context(unpacked(path, progress)))
+        else:
+            found.append(path)
+    # A file given twice, or in a folder that is given too, is read once.
+    return list(dict.fromkeys(found))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """The folder's files, nested ones too, in a stable order; hidden ones are passed over."""
+
+    def refuse(error: OSError) -> None:
+        raise InputError("A folder may not be read.", where=error.filename, advice="Check who may read it.") from error
+
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+
+
+def _volume_file(paths: list[Path], source: str) -> Path | None:
+    """The one volume file, when there is one and no DICOM; None for DICOM. Raises InputError for anything else."""
+    volumes = [path for path in paths if file_format(path)]
+    if len(paths) == 1 and volumes:
+        return volumes[0]
+    if any(looks_like_dicom(path) for path in paths):
+        return None
+    if len(volumes) > 1:
+        names = "\n".join(f"  {path.name}" for path in volumes[:20])
+        raise InputError("There are several volume files here.", where=source, advice=f"Give one of them:\n{names}")
+    if not volumes:
+        raise InputError("Nothing here can be read as a CT.", where=source, advice=_FORMATS)
+    return volumes[0]
+
+
+def _dicom_series(paths: list[Path], source: str, progress: Progress, share: float) -> list[Candidate]:
+    frames = read_frames(paths, progress, share)
+    if not frames:
+        raise InputError("Nothing here can be read as a CT.", where=source, advice=_FORMATS)
+    return candidates(group_series(frames))
+
+
+def _dicom_volume(chosen: Candidate, progress: Progress) -> CTVolume:
+    stack = chosen.stack
+    resampled = stack.geometry.tilted or stack.geometry.uneven
+    decoded_until = 0.8 if resampled else 1.0
+    voxels = decode(stack.frames, progress, 0.3, decoded_until)
+    return place(voxels, stack.geometry, progress, decoded_until, 1.0)
+
+
+def _identity(chosen: Candidate, source: str) -> StudyIdentity:
+    file = chosen.stack.frames[0].file
+    return StudyIdentity(
+        source=source,
+        format="DICOM",
+        patient_id=file.patient_id,
+        patient_name=file.patient_name,
+        study_uid=file.study_uid,
+        series_uid=file.series_uid,
+        study_date=file.study_date,
+        study_description=file.study_description,
+        series_description=file.description,
+    )
