@@ -54,3 +54,10 @@ class Progress:
         if message not in self.warnings:
             self.warnings.append(message)
             log.warning(message)
+
+    def share(self, start: float, end: float) -> Progress:
+        """A Progress for a part of the job from `start` to `end`; warnings, timings and cancelling are shared."""
+        part = Progress(lambda stage, done: self._report(stage, start + (end - start) * done), self._cancelled)
+        part.warnings, part.timings = self.warnings, self.timings
+        self._end = max(self._end, end)
+        return part

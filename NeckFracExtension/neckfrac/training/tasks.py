@@ -153,7 +153,7 @@ SLICE_SIZE = 128
 LEAST_FRACTURE = 12  # voxels of truth in a slice (about 4 mm2) from which the slice counts as fractured
 
 
-def slice_batches(paths: list[Path], generator: np.random.Generator, size: int = 32) -> Iterator[Batch]:
+def slice_batches(paths: list[Path], generator: np.random.Generator, size: int = 16) -> Iterator[Batch]:
     """image [B, 3, 128, 128], target [B, 8]: slices of four slabs, each labelled by where its fracture is."""
     source = _paths(paths, generator)
     while True:
@@ -244,13 +244,15 @@ def imitate_mask(mask: np.ndarray, generator: np.random.Generator) -> np.ndarray
 
 
 def vertebra_loss(network: nn.Module, batch: Batch) -> torch.Tensor:
-    """Fractured or not, and where: cross-entropy of the vertebra plus that of the heat map (rare, so weighted)."""
+    """Fractured or not, in which slices, and where: cross-entropies; the heat map's truth is rare, so weighted."""
     output = network(batch["image"])
     whole = F.binary_cross_entropy_with_logits(output["logit"].float(), batch["target"])
+    broken = (batch["heat"].sum(dim=(2, 3)) >= LEAST_FRACTURE).float()
+    slices = F.binary_cross_entropy_with_logits(output["slice_logits"].float(), broken)
     heat = output["heat"].float()
     truth = F.adaptive_max_pool2d(batch["heat"], heat.shape[-2:])
     where = F.binary_cross_entropy_with_logits(heat, truth, pos_weight=torch.tensor(10.0, device=heat.device))
-    return whole + where
+    return whole + slices + where
 
 
 TASKS: dict[str, Task] = {

@@ -1,0 +1,249 @@
+"""The command `neckfrac`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import DISCLAIMER, __version__
+
+app = typer.Typer(
+    help=f"Finds cervical spine fractures on CT. {DISCLAIMER}",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+models_app = typer.Typer(help="The trained networks on disk.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+
+Models = Annotated[Path | None, typer.Option("--models", help="Folder of bundles; default: those of the project.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json-progress", help="Progress as JSON lines on standard output.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result once the new one is whole.")]
+TRAINABLE = "cache-locate or cache-slabs; locate, segment, model1 or model2; export; ensemble."
+Anatomy = Annotated[Path | None, typer.Option(help="Folder of meshes (BodyParts3D layout); default: built in.")]
+
+
+@app.command()
+def analyze(
+    study: Annotated[list[str], typer.Argument(help="DICOM folder, files or zip; NIfTI, NRRD or MHA.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the result; must not hold anything yet.")],
+    device: Device = "auto",
+    models: Models = None,
+    series: Annotated[str | None, typer.Option(help="Series UID or number, where there are several.")] = None,
+    threads: Threads = None,
+    operating_point: Annotated[str, typer.Option(help="sensitive, balanced or specific.")] = "balanced",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    json_progress: Json = False,
+) -> None:
+    """Segment C1 to C7, look for fractures, write a Slicer scene, a report and tables."""
+    from .output.folder import check_result_folder, remove_unfinished, write_result
+    from .terminal import show_findings, shown_progress
+
+    check_result_folder(output, overwrite)
+    with shown_progress(quiet=quiet, as_json=json_progress, clean_up=remove_unfinished) as progress:
+        from .intake.study import read_study
+        from .pipeline.engine import Engine
+
+        with progress.stage("Reading the study", until=0.08):
+            source = study[0] if len(study) == 1 else study
+            loaded = read_study(source, series=series, progress=progress)
+        with progress.stage("Loading the networks", until=0.12):
+            engine = Engine(models, device, threads)
+        analysis = engine.analyze(loaded, operating_point=operating_point, progress=progress.share(0.12, 0.7))
+        write_result(analysis, output, progress=progress, overwrite=overwrite)
+    if not quiet and not json_progress:
+        show_findings(analysis.findings, folder=output)
+
+
+@app.command()
+def series(study: Annotated[list[str], typer.Argument(help="DICOM folder, files or zip.")]) -> None:
+    """List the series of a study, and which of them can be analysed."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from .intake.study import list_series
+
+    table = Table("Number", "Description", "Modality", "Slices", "Spacing z, y, x (mm)", "Kernel", "Usable")
+    for item in list_series(study[0] if len(study) == 1 else study):
+        spacing = ", ".join(f"{value:.2f}" for value in item.spacing)
+        usable = "yes" if item.usable else item.why_not
+        table.add_row(
+            str(item.number), item.description, item.modality, str(item.slices), spacing, item.kernel, usable
+        )
+    Console().print(table)
+
+
+@app.command()
+def simulate(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the simulated study.")],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same study.")] = 0,
+    fracture: Annotated[
+        list[str] | None, typer.Option(help="LEVEL:KIND, may be repeated: C2:odontoid-2, C7:spinous, ...")
+    ] = None,
+    anatomy: Anatomy = None,
+    spacing: Annotated[tuple[float, float, float], typer.Option(help="mm along z, y, x.")] = (1.0, 0.6, 0.6),
+    size: Annotated[tuple[int, int, int], typer.Option(help="Voxels along z, y, x.")] = (200, 256, 256),
+    plain: Annotated[bool, typer.Option("--plain", help="A straight, textbook neck and a clean scanner.")] = False,
+    dicom: Annotated[bool, typer.Option("--dicom", help="Write a DICOM series beside the NRRD files.")] = False,
+) -> None:
+    """Simulate a neck CT with known fractures: NRRD or DICOM, true labels, boxes and truth.json."""
+    from .simulate.command import simulate_to_folder
+    from .terminal import shown_progress
+
+    with shown_progress() as progress:
+        simulate_to_folder(
+            output,
+            seed=seed,
+            fractures=fracture or [],
+            anatomy=anatomy,
+            spacing=spacing,
+            size=size,
+            plain=plain,
+            dicom=dicom,
+            progress=progress,
+        )
+
+
+@app.command()
+def train(
+    what: Annotated[str, typer.Argument(help=TRAINABLE)],
+    runs: Annotated[Path, typer.Option(help="Folder for samples and checkpoints.")] = Path("training-runs"),
+    anatomy: Anatomy = None,
+    samples: Annotated[int, typer.Option(help="How many samples a cache is to hold.")] = 1000,
+    first: Annotated[int, typer.Option(help="First seed of the cache.")] = 0,
+    steps: Annotated[int | None, typer.Option(help="Steps of the whole training; default: the preset's.")] = None,
+    time_budget: Annotated[float | None, typer.Option(help="Seconds; goes on from there when run again.")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    models: Models = None,
+    quiet: Quiet = False,
+    json_progress: Json = False,
+) -> None:
+    """Simulate samples, train a network on them, or export what was trained as bundles."""
+    import torch
+
+    from .pipeline.device import choose_device
+    from .resources import resources_dir
+    from .terminal import shown_progress
+    from .training import train as training
+
+    if threads:
+        torch.set_num_threads(threads)
+    with shown_progress(quiet=quiet, as_json=json_progress) as progress, progress.stage(f"Training: {what}", 1.0):
+        if what.startswith("cache-"):
+            kind = what.removeprefix("cache-")
+            seeds = range(first, first + samples)
+            training.fill_cache(kind, runs, seeds, anatomy=anatomy, time_budget=time_budget, progress=progress)
+        elif what == "export":
+            for name in training.TASKS:
+                training.export(name, runs, models or resources_dir() / "Models")
+        elif what == "ensemble":
+            from .evaluation.calibrate import calibrate
+
+            calibrate(runs, models or resources_dir() / "Models", progress=progress)
+        else:
+            training.train(
+                what, runs, steps=steps, time_budget=time_budget, device=choose_device(device), progress=progress
+            )
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o")] = Path("demo-result"), overwrite: Overwrite = False
+) -> None:
+    """Analyse the embedded sample: a simulated CT with known fractures, its truth beside the result."""
+    from .demo import run_demo
+
+    run_demo(output, overwrite=overwrite)
+
+
+@app.command()
+def evaluate(
+    studies: Annotated[int, typer.Option(help="How many simulated studies.")] = 20,
+    anatomy: Anatomy = None,
+    models: Models = None,
+    quiet: Quiet = False,
+) -> None:
+    """Measure segmentation and fracture detection on simulated studies; prints JSON."""
+    import json
+
+    from .evaluation.studies import evaluate_studies
+    from .terminal import shown_progress
+
+    with shown_progress(quiet=quiet) as progress, progress.stage("Evaluating", 1.0):
+        result = evaluate_studies(studies, anatomy=anatomy, models=models, progress=progress)
+    typer.echo(json.dumps(result, indent=2))
+
+
+@app.command()
+def bench(threads: Threads = 2, seed: int = 0) -> None:
+    """Stage times and peak memory on a 512x512x300 study, and the ratio to a plain MONAI sliding window."""
+    from .evaluation.bench import run_bench
+
+    run_bench(threads=threads, seed=seed)
+
+
+@models_app.command("list")
+def models_list(models: Models = None) -> None:
+    """What is installed: name, version, step, size, checksum, training data."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from .bundles.bundle import list_bundles
+    from .resources import resources_dir
+
+    table = Table("Name", "Version", "Step", "SHA-256", "Trained on")
+    for bundle in list_bundles(models or resources_dir() / "Models"):
+        identity = bundle.identity
+        table.add_row(identity.name, identity.version, identity.step, identity.sha256[:12], identity.trained_on)
+    Console().print(table)
+
+
+@models_app.command("verify")
+def models_verify(models: Models = None) -> None:
+    """Check every bundle's weights against their SHA-256."""
+    from .bundles.bundle import list_bundles
+    from .resources import resources_dir
+
+    for bundle in list_bundles(models or resources_dir() / "Models"):
+        bundle.verify()
+        typer.echo(f"{bundle.name}: as published")
+
+
+@app.callback(invoke_without_command=True)
+def about(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(f"NeckFrac {__version__}")
+        raise typer.Exit()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command; a known error is one line and an exit code, a traceback comes with --debug only."""
+    from .errors import NeckFracError
+
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        app(arguments)
+    except NeckFracError as error:
+        if debug:
+            raise
+        typer.echo(f"neckfrac: {error}", err=True)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        if debug:
+            raise
+        typer.echo(f"neckfrac: unexpected {type(error).__name__}: {error} Add --debug to see where.", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

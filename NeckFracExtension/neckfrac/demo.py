@@ -1,0 +1,42 @@
+"""The demonstration: the embedded simulated sample through the whole road, its truth beside the result."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .output.folder import check_result_folder, remove_unfinished, write_result
+from .resources import resources_dir
+from .terminal import show_findings, shown_progress
+
+SAMPLE = "neckfrac-sample.nrrd"
+TRUTH = "neckfrac-sample.truth.json"
+
+
+def sample_paths() -> tuple[Path, Path]:
+    """The embedded sample CT and its truth."""
+    folder = resources_dir() / "SampleData"
+    return folder / SAMPLE, folder / TRUTH
+
+
+def read_truth(path: Path) -> dict[str, bool]:
+    """Which levels are fractured, from a ``truth.json`` of the simulator."""
+    levels = json.loads(path.read_text(encoding="utf-8"))["levels"]
+    return {name: bool(level["fracture"]) for name, level in levels.items()}
+
+
+def run_demo(output: Path, *, overwrite: bool = False) -> None:
+    """Analyse the sample, print the table beside the truth, leave a result folder."""
+    from .intake.study import read_study
+    from .pipeline.engine import Engine
+
+    sample, truth = sample_paths()
+    check_result_folder(output, overwrite)
+    with shown_progress(clean_up=remove_unfinished) as progress:
+        with progress.stage("Reading the sample", until=0.05):
+            study = read_study(sample)
+        with progress.stage("Loading the networks", until=0.15):
+            engine = Engine()
+        analysis = engine.analyze(study, progress=progress.share(0.15, 0.7))
+        write_result(analysis, output, progress=progress, overwrite=overwrite)
+    show_findings(analysis.findings, truth=read_truth(truth), folder=output)

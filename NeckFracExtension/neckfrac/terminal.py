@@ -1,0 +1,135 @@
+"""What the command line shows: progress as a bar or as JSON lines, results as tables, Ctrl-C that works."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from . import DISCLAIMER
+from .findings import NOT_SEEN, POSITIVE, Findings
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PATIENCE = 0.7  # seconds that a step may still take after Ctrl-C before the process ends anyway
+
+
+@contextmanager
+def interruptible(clean_up: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
+    """Ctrl-C raises the flag that is yielded; if the running step does not look in time, `clean_up` and exit 130.
+
+    A single long call into a library never looks: hence the second way.
+    """
+    flag = threading.Event()
+
+    def leave() -> None:
+        clean_up()
+        sys.stderr.write("Cancelled.\n")
+        sys.stderr.flush()
+        os._exit(130)
+
+    timer = threading.Timer(PATIENCE, leave)
+    timer.daemon = True
+
+    def on_interrupt(*_: object) -> None:
+        if not flag.is_set():
+            flag.set()
+            timer.start()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield flag.is_set
+        return
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield flag.is_set
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def shown_progress(
+    *, quiet: bool = False, as_json: bool = False, clean_up: Callable[[], None] = lambda: None
+) -> Iterator[Progress]:
+    """A Progress that shows itself: a bar on standard error, or JSON lines on standard output."""
+    with interruptible(clean_up) as cancelled:
+        if as_json:
+
+            def report(stage: str, fraction: float) -> None:
+                print(json.dumps({"stage": stage, "fraction": round(fraction, 4)}), flush=True)
+
+            yield Progress(report, cancelled)
+        elif quiet:
+            yield Progress(cancelled=cancelled)
+        else:
+            from rich.console import Console
+            from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Bar
+
+            columns = (TextColumn("{task.description:<28}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+            with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+                task = bar.add_task("Starting", total=1.0)
+                yield Progress(lambda stage, done: bar.update(task, description=stage, completed=done), cancelled)
+
+
+def show_findings(findings: Findings, *, truth: dict[str, bool] | None = None, folder: Path | None = None) -> None:
+    """Print the table of levels, beside the truth where it is known, and what a reader must know."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title=f"Fracture probability by level ({findings.operating_point} operating point)")
+    for heading in ("Level", "Probability", "Call", "Severity", "In view", "Threshold", *_members(findings)):
+        table.add_column(heading, justify="left" if heading in ("Level", "Call", "Severity") else "right")
+    if truth is not None:
+        table.add_column("Truth (simulated)")
+    for level in findings.levels:
+        style = "bold red" if level.status == POSITIVE else "dim" if level.status == NOT_SEEN else None
+        row = [
+            level.level,
+            _number(level.probability),
+            level.status,
+            level.severity or "",
+            f"{level.share_in_view:.0%}",
+            _number(level.threshold),
+            *(_number(level.members.get(name)) for name in _members(findings)),
+        ]
+        if truth is not None:
+            row.append("fractured" if truth.get(level.level) else "intact")
+        table.add_row(*row, style=style)
+    members = findings.patient_members
+    patient = [
+        "Patient",
+        _number(findings.patient_probability),
+        findings.patient_status,
+        "",
+        "",
+        _number(findings.patient_threshold),
+        *(_number(members.get(name)) for name in _members(findings)),
+    ]
+    if truth is not None:
+        patient.append("fractured" if any(truth.values()) else "intact")
+    table.add_section()
+    table.add_row(*patient)
+    console.print(table)
+    for warning in findings.warnings:
+        console.print(f"[yellow]Note:[/] {warning}", highlight=False)
+    if folder is not None:
+        console.print(f"Result: {folder}", highlight=False, soft_wrap=True)
+    console.print(f"Networks trained on simulated CT only. {DISCLAIMER}", style="dim")
+
+
+def _members(findings: Findings) -> list[str]:
+    names = {name for level in findings.levels for name in level.members}
+    return [model.name for model in findings.models if model.name in names]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
