@@ -116,6 +116,7 @@ def train(
     what: Annotated[str, typer.Argument(help=TRAINABLE)],
     runs: Annotated[Path, typer.Option(help="Folder for samples and checkpoints.")] = Path("training-runs"),
     anatomy: Anatomy = None,
+    built_in: Annotated[int, typer.Option(help="How many built-in necks a cache draws from.")] = 6,
     samples: Annotated[int, typer.Option(help="How many samples a cache is to hold.")] = 1000,
     first: Annotated[int, typer.Option(help="First seed of the cache.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Steps of the whole training; default: the preset's.")] = None,
@@ -140,7 +141,9 @@ def train(
         if what.startswith("cache-"):
             kind = what.removeprefix("cache-")
             seeds = range(first, first + samples)
-            training.fill_cache(kind, runs, seeds, anatomy=anatomy, time_budget=time_budget, progress=progress)
+            training.fill_cache(
+                kind, runs, seeds, anatomy=anatomy, built_in=built_in, time_budget=time_budget, progress=progress
+            )
         elif what == "export":
             for name in training.TASKS:
                 training.export(name, runs, models or resources_dir() / "Models")

@@ -1,0 +1,68 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from neckfrac.anatomy import LEVEL_NAMES
+from neckfrac.errors import InputError
+from neckfrac.findings import severity
+from neckfrac.pipeline.classify import pool_slices
+from neckfrac.pipeline.combine import OPERATING_POINTS, PATIENT, Ensemble, Member, any_of, combine, logit, sigmoid
+
+probability = st.floats(0.001, 0.999)
+
+
+@given(probability)
+def test_logit_and_sigmoid_undo_each_other(p):
+    assert sigmoid(logit(p)) == pytest.approx(p)
+
+
+@given(st.lists(probability, min_size=2, max_size=2), st.floats(0.1, 0.9))
+def test_the_ensemble_lies_between_its_members(ps, weight):
+    members = {"a": Member(weight), "b": Member(1 - weight)}
+    assert min(ps) - 1e-9 <= combine(dict(zip("ab", ps, strict=True)), members) <= max(ps) + 1e-9
+
+
+def test_a_missing_member_leaves_the_decision_to_the_others():
+    members = {"a": Member(0.3), "b": Member(0.7)}
+    assert combine({"a": 0.8}, members) == pytest.approx(0.8)
+    assert combine({}, members) is None
+    assert combine({"stranger": 0.5}, members) is None
+
+
+@given(st.lists(probability, min_size=1, max_size=7))
+def test_the_patient_is_at_least_as_likely_fractured_as_any_level(ps):
+    assert max(ps) - 1e-9 <= any_of(ps) <= 1
+
+
+@given(st.lists(st.tuples(probability, st.floats(1, 500)), min_size=1, max_size=40))
+def test_pooled_slices_lie_between_their_mean_and_their_largest(pairs):
+    p, area = (np.array(column) for column in zip(*pairs, strict=True))
+    assert (p * area).sum() / area.sum() - 1e-9 <= pool_slices(p, area) <= p.max() + 1e-9
+
+
+def test_a_slice_that_only_grazes_the_vertebra_does_not_decide():
+    p = np.array([0.9, 0.1, 0.1, 0.1])
+    assert pool_slices(p, np.array([1.0, 300, 300, 300])) < pool_slices(p, np.array([300.0, 300, 300, 300]))
+
+
+def test_severity_rises_in_thirds_above_the_threshold():
+    assert [severity(p, 0.4) for p in (0.39, 0.4, 0.59, 0.61, 0.79, 0.81, 1.0)] == [
+        None, "low", "low", "medium", "medium", "high", "high",
+    ]  # fmt: skip
+
+
+def test_settings_survive_the_disk_and_broken_ones_are_refused(tmp_path):
+    thresholds = {point: dict.fromkeys((*LEVEL_NAMES, PATIENT), 0.3) for point in OPERATING_POINTS}
+    ensemble = Ensemble({"a": Member(0.4, 1.2, -0.3)}, {"levels": Member()}, thresholds, {"n": 3})
+    path = tmp_path / "ensemble.json"
+    ensemble.write(path)
+    assert Ensemble.read(path) == ensemble
+    content = json.loads(path.read_text())
+    del content["thresholds"]["balanced"]["C4"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="threshold for each level"):
+        Ensemble.read(path)
+    with pytest.raises(InputError):
+        Ensemble.read(tmp_path / "missing.json")
