@@ -21,8 +21,8 @@ class LocateUNet(nn.Module):
     CPU cores. Instance norm, because a training batch holds two volumes and because each scan then
     brings its own contrast with it.
 
-    Input: [batch, 1, z, y, x], HU clipped to -300...1500, minus 200, divided by 500. Any size from 16
-    voxels a side; odd sizes are padded by one inside (edge voxels repeated) and cropped again.
+    Input: [batch, 1, z, y, x], HU clipped to -300...1500, minus 200, divided by 500. Any size with a
+    side longer than 16 voxels; odd sizes are padded by one inside (edge voxels repeated) and cropped again.
     Output: logits [batch, n_classes, z, y, x], float32. While training with `deep_supervision`: a list,
     finest first, of the logits at the input's resolution, a quarter and an eighth of it (rounded up), as
     `monai.losses.DeepSupervisionLoss` takes them.
