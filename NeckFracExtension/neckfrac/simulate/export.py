@@ -1,0 +1,170 @@
+"""A simulated study leaves as NRRD with its truth, or as a DICOM CT series that any viewer accepts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import DISCLAIMER, __version__
+from ..anatomy import CLASS_NAMES, LEVELS
+from ..errors import InputError
+from ..volume import CTVolume, to_image
+
+if TYPE_CHECKING:
+    from .study import SimulatedStudy
+
+TRUTH_SCHEMA_VERSION = "1.0"
+CT, LABELS, FRACTURE, TRUTH, SERIES = "ct.nrrd", "labels.nrrd", "fracture.nrrd", "truth.json", "dicom"
+
+
+def truth_of(study: SimulatedStudy) -> dict[str, Any]:
+    """The truth of a study, JSON-ready: what `truth.json` holds.
+
+    levels: for each of C1...C7 fracture (1 when some of a fracture lies within the scan, else 0), kinds (of the
+    fractures in view), box of the fracture and center of the vertebra (mm, LPS; None when out of view) and
+    share_in_view. fractures, mimics, scanner and the rest as they were drawn.
+    """
+    drawn = dict(study.truth)
+    levels = {}
+    for level in LEVELS:
+        box = _box(study.fracture == level.label, study.volume)
+        kinds = [item["kind"] for item in drawn.get("fractures", []) if item["level"] == level.name]
+        center = study.centers.get(level.name)
+        levels[level.name] = {
+            "fracture": int(box is not None),
+            "kinds": kinds if box is not None else [],
+            "box": box,
+            "center": None if center is None else [float(v) for v in center],
+            "share_in_view": float(study.shares.get(level.name, 0.0)),
+        }
+    head = {
+        "schema": TRUTH_SCHEMA_VERSION,
+        "software": f"NeckFrac {__version__}",
+        "disclaimer": DISCLAIMER,
+        "simulated": True,
+        "coordinates": "mm, LPS",
+        "classes": {str(value): name for value, name in enumerate(CLASS_NAMES)},
+        "geometry": {
+            "shape": list(study.volume.shape),
+            "spacing": study.volume.spacing.tolist(),
+            "affine": study.volume.affine.tolist(),
+        },
+        "levels": levels,
+    }
+    return head | {key: value for key, value in drawn.items() if key not in head}
+
+
+def read_truth(file: Path) -> dict[str, Any]:
+    """The truth that was written with a simulated study. Raises InputError when it can't be read."""
+    try:
+        content = json.loads(Path(file).read_text(encoding="utf-8"))
+        schema = str(content["schema"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError("This is no truth file of a simulated study.", where=file) from error
+    if schema.split(".")[0] != TRUTH_SCHEMA_VERSION.split(".")[0]:
+        raise InputError(f"The truth file has schema {schema}; this version reads {TRUTH_SCHEMA_VERSION}.", where=file)
+    return content
+
+
+def export_nrrd(study: SimulatedStudy, folder: Path) -> Path:
+    """ct.nrrd (int16 HU), labels.nrrd, fracture.nrrd (uint8) and truth.json, whole or not at all.
+
+    Raises InputError when `folder` can't be written or already holds something.
+    """
+    return export_study(study, folder, nrrd=True, dicom=False)
+
+
+def export_dicom(study: SimulatedStudy, folder: Path) -> Path:
+    """One CT image a slice, whole or not at all; UIDs follow from the study's content alone.
+
+    Raises InputError when `folder` can't be written or already holds something, or when rows and columns of
+    the volume are not perpendicular, which DICOM can't say.
+    """
+    with _whole(Path(folder)) as place:
+        _write_series(study, place)
+    return Path(folder)
+
+
+def export_study(study: SimulatedStudy, folder: Path, *, nrrd: bool = True, dicom: bool = False) -> Path:
+    """NRRD files and truth.json in `folder`, and a DICOM series in its folder ``dicom``, all or none of them."""
+    with _whole(Path(folder)) as place:
+        if nrrd:
+            _write_volumes(study, place)
+        if dicom:
+            (place / SERIES).mkdir()
+            _write_series(study, place / SERIES)
+        text = json.dumps(truth_of(study), indent=1, default=_plain)
+        (place / TRUTH).write_text(text + "\n", encoding="utf-8")
+    return Path(folder)
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `folder` when all went well, and is gone otherwise."""
+    made: list[Path] = []
+    place: Path | None = None
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError("The output already holds something.", where=folder, advice="Choose a new folder.")
+        missing = [parent for parent in folder.absolute().parents if not parent.exists()]
+        for parent in reversed(missing):
+            parent.mkdir()
+            made.append(parent)
+        place = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.absolute().parent))
+        yield place
+        place.chmod(0o755)
+        if folder.exists():
+            folder.rmdir()
+        place.rename(folder)
+        place, made = None, []
+    # SimpleITK reports what it can't write as RuntimeError.
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or "the files could not be written"
+        raise InputError(
+            f"The simulated study can't be written here: {reason}.", where=folder,
+            advice="Choose a folder that you may write to, on a disk with room.",
+        ) from error
+    finally:
+        if place is not None:
+            shutil.rmtree(place, ignore_errors=True)
+        for parent in reversed(made):
+            parent.rmdir()
+
+
+def _box(mask: np.ndarray, volume: CTVolume) -> dict[str, list[float]] | None:
+    """The box (mm, LPS) around the voxels of a mask [z, y, x], borders included."""
+    if not mask.any():
+        return None
+    spans = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    edges = np.stack(np.meshgrid(*((s[0] - 0.5, s[-1] + 0.5) for s in spans), indexing="ij"), axis=-1).reshape(-1, 3)
+    points = volume.to_points(edges)
+    return {"lower": points.min(axis=0).tolist(), "upper": points.max(axis=0).tolist()}
+
+
+def _plain(value: Any) -> Any:
+    """NumPy numbers and arrays for JSON."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no place in the truth file")
+
+
+def _write_volumes(study: SimulatedStudy, place: Path) -> None:
+    import SimpleITK as sitk
+
+    affine = study.volume.affine
+    for name, voxels in ((CT, study.volume.voxels), (LABELS, study.labels), (FRACTURE, study.fracture)):
+        sitk.WriteImage(to_image(CTVolume(voxels, affine)), str(place / name), useCompression=True)
+
+
+def _write_series(study: SimulatedStudy, place: Path) -> None:
+    from .dicom_series import slices
+
+    for number, dataset in enumerate(slices(study), start=1):
+        dataset.save_as(place / f"CT{number:04d}.dcm", enforce_file_format=True)
