@@ -46,7 +46,7 @@ class VertebraSequence(nn.Module):
         self.encoder = CompactResNet(in_channels, widths, blocks) if compact else FullResNet(encoder, in_channels)
         fine, coarse = self.encoder.n_features
         self.spatial_dropout = nn.Dropout1d(dropout)
-        self.recurrent = nn.GRU(coarse, hidden, num_layers=2, bidirectional=True, batch_first=True)
+        self.recurrent = nn.GRU(coarse + heat_channels + 1, hidden, num_layers=2, bidirectional=True, batch_first=True)
         self.attention = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.Tanh(), nn.Linear(hidden, 1))
         self.vertebra_head = nn.Linear(2 * hidden, 1)
         self.slice_head = nn.Linear(2 * hidden, 1)
@@ -57,9 +57,12 @@ class VertebraSequence(nn.Module):
     def forward(self, slices: torch.Tensor) -> dict[str, torch.Tensor]:
         batch, n_slices = slices.shape[:2]
         fine, coarse = self.encoder(slices.flatten(0, 1))
-        heat = self.heat_fine(fine) + functional.interpolate(self.heat_coarse(coarse), fine.shape[2:], mode="nearest")
-        heat = self.heat_head(functional.relu(heat))
-        features = coarse.float().mean(dim=(2, 3)).unflatten(0, (batch, n_slices))
+        fused = self.heat_fine(fine) + functional.interpolate(self.heat_coarse(coarse), fine.shape[2:], mode="nearest")
+        fused = functional.relu(fused)
+        heat = self.heat_head(fused)
+        # A mean over the slice drowns a hairline; the strongest answer anywhere does not.
+        pooled = [coarse.mean(dim=(2, 3)), fused.amax(dim=(2, 3)), heat.amax(dim=(2, 3))]
+        features = torch.cat([part.float() for part in pooled], dim=1).unflatten(0, (batch, n_slices))
         features = self.spatial_dropout(features.transpose(1, 2)).transpose(1, 2)
         # Small and sensitive to rounding: the recurrent part stays in float32 under autocast.
         with torch.autocast(slices.device.type, enabled=False):
