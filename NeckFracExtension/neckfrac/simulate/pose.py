@@ -253,7 +253,8 @@ def draw_pose(neck: Neck, variation: Variation, generator: np.random.Generator) 
     start = rotation(turn)
     rigid = {root: affine(start, -start @ at(root, points[root]))}
     first = names.index(root)
-    pairs = [(n, n + 1, n) for n in range(first - 1, -1, -1)] + [(n, n - 1, n - 1) for n in range(first + 1, len(names))]
+    pairs = [(n, n + 1, n) for n in range(first - 1, -1, -1)]
+    pairs += [(n, n - 1, n - 1) for n in range(first + 1, len(names))]
     for child, parent, joint in pairs:
         child, parent, upper = names[child], names[parent], names[joint]
         turn_joint, slide = joints[upper]

@@ -77,7 +77,8 @@ def find_teeth(neck: Neck) -> Teeth | None:
             y, z = points[:, 1], points[:, 2]
             front = y < y.min() + 0.55 * np.ptp(y)
             chin = front & (y < y.min() + 0.2 * np.ptp(y))
-            found = Teeth(float(np.quantile(z[chin], 0.995)), float(y[front].max()), float(np.abs(points[front, 0]).max()))
+            half_width = float(np.abs(points[front, 0]).max())
+            found = Teeth(float(np.quantile(z[chin], 0.995)), float(y[front].max()), half_width)
         _teeth_cache[neck] = found
     return _teeth_cache[neck]
 
@@ -122,7 +123,8 @@ def upsample(nodes: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def _candidates(
-    bone: Bone, pose: Pose, lattice: Lattice, nearest: list[torch.Tensor], margin: float, near: Callable[..., torch.Tensor],
+    bone: Bone, pose: Pose, lattice: Lattice, nearest: list[torch.Tensor], margin: float,
+    near: Callable[[torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
     """Flat indices of the voxels whose nearest node is near the bone; `near` tells distance (mm) at rest."""
     size = (np.array(bone.distance.shape[::-1]) - 1) * bone.spacing
@@ -274,9 +276,9 @@ def _teeth(teeth: Teeth, rest: torch.Tensor, upper: bool) -> torch.Tensor:
     """Share of tooth (0...1) at rest points: a band above or below the bite, broken up between teeth."""
     height = (rest[2] - teeth.bite) if upper else (teeth.bite - rest[2])
     band = smoothstep((9 - height.abs()) / 4) * (rest[1] < teeth.back) * (rest[0].abs() < teeth.half_width)
-    # Teeth are about 8 mm wide along an arch: gaps follow the direction seen from its middle.
-    angle = torch.atan2(rest[0], -(rest[1] - teeth.back)) * teeth.half_width * 1.2
-    return band * (0.35 + 0.65 * smoothstep((torch.sin(angle * (2 * np.pi / 8.0)) + 1.0) / 0.9))
+    # Teeth are about 8 mm wide, side by side in front and one behind the other along the cheeks.
+    along = torch.where(rest[0].abs() < 0.55 * teeth.half_width, rest[0], rest[1])
+    return band * (0.4 + 0.6 * smoothstep((torch.sin(along * (2 * np.pi / 8.0)) + 0.9) / 0.7))
 
 
 def _air_cells(joint: tuple[float, float, float], rest: torch.Tensor, depth: torch.Tensor) -> torch.Tensor:
@@ -298,9 +300,8 @@ def blend_bones(
     where = (share > 0).flatten().nonzero()[:, 0]
     if not len(where):
         return hu
-    noise = {
-        name: tissue.noises[name].on_lattice(*planes)[0].flatten()[where] for name in ("coarse", "middle", "fine", "cortex")
-    }
+    names = ("coarse", "middle", "fine", "cortex")
+    noise = {name: tissue.noises[name].on_lattice(*planes)[0].flatten()[where] for name in names}
     factors = torch.tensor([tissue.bone_factors[name] for name in neck.bones], device=hu.device)
     owner, depth = bones.owner.flatten()[where].long(), bones.depth.flatten()[where]
     own = factors[owner, 0], factors[owner, 1]

@@ -58,7 +58,8 @@ class Scanner:
         g = generator
         low, high = ((0.5, 1.5), (1.5, 3.0), (3.0, 5.0))[int(g.choice(3, p=(0.5, 0.35, 0.15)))]
         blur = g.uniform(0.3, 1.0) * (g.uniform(1.5, 3.2) if g.random() < 0.12 else 1.0)
-        gain, offset = (g.uniform(0.8, 1.25), g.normal(0, 40)) if g.random() < 0.25 else (g.normal(1, 0.02), g.normal(0, 8))
+        odd = g.random() < 0.25
+        gain, offset = (g.uniform(0.8, 1.25), g.normal(0, 40)) if odd else (g.normal(1, 0.02), g.normal(0, 8))
         if g.random() < 0.05:
             gain, offset = g.uniform(0.5, 1.8), g.normal(0, 120)
         top, bottom, circle = g.random() < 0.4, g.random() < 0.4, g.random() < 0.08
@@ -106,8 +107,8 @@ def _left_over(sigma: float, spacing: float) -> float:
 
 def blurred(hu: torch.Tensor, scanner: Scanner, spacing: tuple[float, float, float]) -> torch.Tensor:
     """HU [z, y, x] with the slice profile and the kernel's blur and overshoot."""
-    sigmas = (_left_over(0.38 * scanner.slice_thickness, spacing[0]), *(_left_over(scanner.blur, s) for s in spacing[1:]))
-    hu = gaussian(hu, sigmas)
+    in_plane = [_left_over(scanner.blur, s) for s in spacing[1:]]
+    hu = gaussian(hu, (_left_over(0.38 * scanner.slice_thickness, spacing[0]), *in_plane))
     if scanner.sharpening:
         around = 1.0 / spacing[1], 1.0 / spacing[2]
         hu = hu + scanner.sharpening * (hu - gaussian(hu, (0.0, *around)))
@@ -156,17 +157,21 @@ def metal_streaks(
     z, y, x = planes
     total = None
     for fx, fy, fz in fillings:
-        harmonics = [(int(k), generator.uniform(0, 2 * np.pi), generator.normal()) for k in generator.integers(3, 40, 14)]
+        count = generator.integers(3, 40, 14)
+        harmonics = [(int(k), *generator.uniform(0, 2 * np.pi, 2), generator.normal()) for k in count]
         rows = torch.exp(-0.5 * ((z - fz) / 1.8) ** 2)
         if not scanner.metal or float(rows.max()) < 0.02:
             continue
         dy, dx = (y - fy)[:, None], (x - fx)[None, :]
         radius, angle = torch.sqrt(dy**2 + dx**2), torch.atan2(dy, dx)
-        # Rays are the same on both sides of the metal: even multiples of the angle.
-        rays = sum(a * torch.cos(2 * k * angle + phase) for k, phase, a in harmonics) / len(harmonics) ** 0.5
-        rays = rays * 420 * scanner.metal / (1 + radius / 14)
-        total = 0 if total is None else total
-        total = total + rows[:, None, None] * rays[None]
+        if total is None:
+            total = torch.zeros(len(z), len(y), len(x), device=z.device)
+        fading = 420 * scanner.metal / (1 + radius / 14) / len(harmonics) ** 0.5
+        for n in (rows > 0.02).nonzero()[:, 0].tolist():
+            # Rays are the same on both sides of the metal: even multiples of the angle. They turn from slice to slice.
+            turn = 0.35 * float(z[n] - fz)
+            rays = sum(a * torch.cos(2 * k * angle + phase + turn * drift) for k, phase, drift, a in harmonics)
+            total[n] += rows[n] * rays * fading
     return total
 
 

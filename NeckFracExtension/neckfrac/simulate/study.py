@@ -161,11 +161,11 @@ def _render_slab(
     soft = where + pose.displacement(*nodes, soft=True)
     bones = render_bones(neck, pose, tissue, Lattice(planes, nodes, warp), fractures, mimics)
     rest = upsample(pose.tissue_at_rest(soft), shape)
-    hu, body = soft_tissue(neck, tissue, rest, voxel)
+    hu, body, muscle = soft_tissue(neck, tissue, rest, voxel)
     # Skin covers every bone, wherever jaw and shoulders have moved.
     body = body.minimum(bones.distance - 4.0)
-    hu = finish_soft_tissue(hu, body, tissue, planes, voxel)
-    hu = add_surroundings(hu, body, pose, tissue, planes, whole)
+    hu = finish_soft_tissue(hu, body, muscle, tissue, planes, voxel)
+    hu = add_surroundings(hu, body, pose, tissue, planes)
     hu = blend_bones(hu, bones, neck, tissue, planes, voxel)
     return _fill_teeth(hu, bones, fillings, planes), bones.label, bones.fracture
 

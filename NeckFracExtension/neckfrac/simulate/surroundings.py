@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from .pose import Pose
@@ -13,12 +12,11 @@ _HEAD_REST, _TABLE = 115.0, 320.0
 
 
 def add_surroundings(
-    hu: torch.Tensor, body: torch.Tensor, pose: Pose, tissue: Tissue, planes: tuple[torch.Tensor, ...],
-    whole: tuple[torch.Tensor, ...],
+    hu: torch.Tensor, body: torch.Tensor, pose: Pose, tissue: Tissue, planes: tuple[torch.Tensor, ...]
 ) -> torch.Tensor:
     """HU [z, y, x] with what a patient lies on and wears; only air is replaced.
 
-    body: distance to the skin (mm). planes: of this part of the lattice; whole: of all of it.
+    body: distance to the skin (mm), planes: z, y, x of the lattice in mm.
     """
     z, y, x = planes
     free = (body > 1.0) & (hu < -700)
@@ -35,7 +33,8 @@ def add_surroundings(
         back = float(head[1]) + 85.0 + tissue.table_gap
         radius = _HEAD_REST if tissue.head_rest else _TABLE
         shell, foam = tissue.table_hu
-        above = (z > float(head[2]) - 60)[:, None, None] if tissue.head_rest else torch.ones_like(z, dtype=torch.bool)[:, None, None]
+        # The head rest ends below the head, the table doesn't.
+        above = (z > (float(head[2]) - 60 if tissue.head_rest else -1e9))[:, None, None]
         distance = torch.hypot((y - (back - radius))[:, None], (x - float(head[0]))[None]) - radius
         distance = torch.where((y > back - 0.6 * radius)[:, None], distance, torch.full_like(distance, 99.0))[None]
         hu = torch.where(free & above & (distance > 0) & (distance < 22), foam, hu)
@@ -43,8 +42,3 @@ def add_surroundings(
             hu = torch.where(free & above & ((distance - rim).abs() < 1.2), shell, hu)
     return hu
 
-
-def back_of(pose: Pose) -> float:
-    """World height (y, mm) of the back of the head as the table sees it."""
-    head = pose.center("skull") if "skull" in pose.links else pose.center("C4")
-    return float(np.asarray(head)[1]) + 85.0

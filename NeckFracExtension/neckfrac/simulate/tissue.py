@@ -71,10 +71,11 @@ def draw_tissue(neck: Neck, variation: Variation, generator: np.random.Generator
         return float((low + high) / 2 + width * (high - low) * g.uniform(-0.5, 0.5))
 
     lean = g.random() < variation.lean_chance
-    fat = between(-20, 30) if lean else between(-125, -75)
+    fat = between(-60, 20) if lean else between(-125, -75)
     table = np.zeros(256, np.float32)
     muscle = between(35, 75)
-    table[FIRST_MUSCLE:] = np.clip(muscle + g.normal(0, 1, 256 - FIRST_MUSCLE) * between(2, 14) * min(width, 1), 5, 100)
+    unlike = g.normal(0, 1, 256 - FIRST_MUSCLE) * between(2, 14) * min(width, 1)
+    table[FIRST_MUSCLE:] = np.clip(muscle + unlike, 5, 100)
     for name, (low, high) in _RANGES.items():
         table[_INDEX[name]] = between(low, high)
     table[0] = fat
@@ -104,7 +105,7 @@ def draw_tissue(neck: Neck, variation: Variation, generator: np.random.Generator
             name: SmoothNoise.draw(g, spacing)
             for name, spacing in {
                 "coarse": 12.0, "middle": 5.0, "fine": 2.6, "cortex": 8.0, "nodes": 9.0, "soft": 6.0, "rough": 5.0,
-                "grain": 2.5,
+                "grain": 2.5, "septa": 7.0,
             }.items()
         },
     )
@@ -119,8 +120,8 @@ def sample(volume: torch.Tensor, index: torch.Tensor, outside: str = "border") -
     return result.reshape(len(volume), *index.shape[1:])
 
 
-def soft_tissue(neck: Neck, tissue: Tissue, rest: torch.Tensor, voxel: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """HU of everything but bone, and the distance to the skin (mm, negative inside), both [z, y, x].
+def soft_tissue(neck: Neck, tissue: Tissue, rest: torch.Tensor, voxel: float) -> tuple[torch.Tensor, ...]:
+    """HU of everything but bone, the distance to the skin (mm, negative inside), the share of muscle: [z, y, x].
 
     rest: rest points [3 (x, y, z), z, y, x] in mm of the lattice; voxel: its mean spacing in mm.
     """
@@ -137,16 +138,17 @@ def soft_tissue(neck: Neck, tissue: Tissue, rest: torch.Tensor, voxel: float) ->
         solid = _with_septa(solid, labels, tissue)
     air = (labels == _INDEX["airway"]).float() + tissue.air_in_mouth * (labels == _INDEX["oral cavity air"]).float()
     lung = (labels == _INDEX["lung"]).float()
-    parts = torch.stack([gaussian(part, (_EDGE_BLUR,) * 3) if part.any() else part for part in (solid, air, lung)])
+    muscle = (labels >= FIRST_MUSCLE).float()
+    parts = [gaussian(part, (_EDGE_BLUR,) * 3) if part.any() else part for part in (solid, air, lung, muscle)]
     for n in range(3):
         index[n] -= low[n]
-    solid, air, lung, body = sample(torch.cat([parts, body[None]]), index)
+    solid, air, lung, muscle, body = sample(torch.stack([*parts, body]), index)
     # A blurred step of sigma s has the slope 1 / (s sqrt(2 pi)): back to a distance, then to occupancy.
     slope = _EDGE_BLUR * neck.tissue_spacing * np.sqrt(2 * np.pi)
     lung = (0.5 + (lung - 0.5) * slope / voxel).clamp(0, 1)
     air = (0.5 + (air - 0.5) * slope / voxel).clamp(0, 1)
     hu = torch.lerp(solid, torch.tensor(tissue.lung, device=device), lung)
-    return torch.lerp(hu, torch.tensor(AIR, device=device), air), body
+    return torch.lerp(hu, torch.tensor(AIR, device=device), air), body, muscle
 
 
 def _with_septa(solid: torch.Tensor, labels: torch.Tensor, tissue: Tissue) -> torch.Tensor:
@@ -165,15 +167,24 @@ def _with_septa(solid: torch.Tensor, labels: torch.Tensor, tissue: Tissue) -> to
 
 
 def finish_soft_tissue(
-    hu: torch.Tensor, body: torch.Tensor, tissue: Tissue, planes: tuple[torch.Tensor, ...], voxel: float
+    hu: torch.Tensor, body: torch.Tensor, muscle: torch.Tensor, tissue: Tissue, planes: tuple[torch.Tensor, ...],
+    voxel: float,
 ) -> torch.Tensor:
-    """Nodes, unevenness, skin and the air around the body, on the lattice's planes z, y, x (mm)."""
-    z, y, x = planes
-    nodes = tissue.noises["nodes"].on_lattice(z, y, x)[0]
+    """Septa, nodes, unevenness, skin and the air around the body, on the lattice's planes z, y, x (mm)."""
+
+    def noise(name: str) -> torch.Tensor:
+        return tissue.noises[name].on_lattice(*planes)[0]
+
+    nodes = noise("nodes")
     fatty = (hu < 15) & (hu > -200) & (body < -6)
+    # Where a smooth field changes sign lie thin sheets: fat within muscle, fibrous septa within fat.
+    sheets = torch.exp(-((noise("septa") / 0.11) ** 2)) + 0.8 * torch.exp(-((nodes / 0.09) ** 2))
+    sheets = sheets.clamp(max=1) * min(1.0, 1.4 / voxel)
+    hu = hu + (0.75 * tissue.septa * muscle) * sheets * (tissue.fat - hu)
+    hu = torch.where(fatty, hu + 0.3 * sheets * (30.0 - hu), hu)
     hu = torch.where(fatty & (nodes > 1.9), tissue.nodes, hu)
     inside = hu > -500
-    hu = hu + inside * (5 * tissue.noises["soft"].on_lattice(z, y, x)[0] + 4 * tissue.noises["grain"].on_lattice(z, y, x)[0])
+    hu = hu + inside * (5 * noise("soft") + 4 * noise("grain"))
     skin = (0.5 + (body + 1.8) / max(voxel, 0.8)).clamp(0, 1)
     hu = torch.lerp(hu, torch.tensor(tissue.skin, device=hu.device), skin)
     return torch.lerp(torch.tensor(AIR, device=hu.device), hu, (0.5 - body / voxel).clamp(0, 1))
@@ -191,6 +202,8 @@ def bone_hu(
     cortex = tissue.cortex * (1 + 0.3 * noise["cortex"]).clamp(0.4, 1.8)
     spread = torch.sqrt(cortex**2 + (0.45 * voxel) ** 2)
     shell = torch.exp(-((depth.clamp(min=0) / spread) ** 2)) * cortex / spread
-    uneven = 1 + tissue.texture * (0.6 * noise["coarse"] + 0.7 * noise["middle"] + (0.8 if voxel < 1.5 else 0.4) * noise["fine"])
+    # Coarse voxels average the finest texture away.
+    fine = 1.0 if voxel < 1.5 else 0.4
+    uneven = 1 + tissue.texture * (0.4 * noise["coarse"] + 0.5 * noise["middle"] + fine * noise["fine"])
     spongy = tissue.trabecular * factors[1] * uneven.clamp(0.2, 2.2)
     return spongy + shell * (tissue.cortical * factors[0] - spongy)
