@@ -1,0 +1,105 @@
+"""A MRML scene on disk, without a running Slicer: one file that Slicer opens, or a segmentation alone."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..findings import Analysis
+    from ..progress import Progress
+    from .scene import SceneNodes
+
+ADVICE = "Install it with: pip install 'neckfrac[scene]'"
+
+
+class HeadlessScene:
+    """A vtkMRMLScene with the logics that reading and writing need. Raises InputError without slicer-core."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            import slicer
+            import vtk
+        except ImportError as error:
+            raise InputError("Writing a Slicer scene needs slicer-core.", advice=ADVICE) from error
+        # The markups logic reports an absent selection node once a markup; nobody can act on that here.
+        vtk.vtkObject.GlobalWarningDisplayOff()
+        vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_OFF)
+        self.scene = slicer.vtkMRMLScene()
+        self.application = slicer.vtkMRMLApplicationLogic()
+        self.application.SetTemporaryPath(str(folder))
+        self.application.SetMRMLScene(self.scene)
+        self._cache(slicer, folder)
+        self.logics = []
+        for name in ("Segmentations", "Terminologies"):
+            logic = getattr(slicer, f"vtkSlicer{name}ModuleLogic")()
+            # The application logic first: a scene without it leaves colours and terminologies unset.
+            logic.SetMRMLApplicationLogic(self.application)
+            logic.SetMRMLScene(self.scene)
+            self.logics.append(logic)
+        markups = slicer.vtkSlicerMarkupsLogic()
+        markups.SetMRMLApplicationLogic(self.application)
+        markups.SetMRMLScene(self.scene)
+        self.logics.append(markups)
+        slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(self.scene)
+
+    def _cache(self, slicer: Any, folder: Path) -> None:
+        """Reading a scene goes through Slicer's data manager, which wants a cache folder."""
+        self.remote = slicer.vtkMRMLRemoteIOLogic()
+        self.remote.GetCacheManager().SetRemoteCacheDirectory(str(folder))
+        self.remote.SetMRMLScene(self.scene)
+        self.io = slicer.vtkDataIOManagerLogic()
+        self.io.SetMRMLApplicationLogic(self.application)
+        self.io.SetAndObserveDataIOManager(self.remote.GetDataIOManager())
+        self.remote.AddDataIOToScene()
+
+    def close(self) -> None:
+        """Let go of every node."""
+        self.scene.Clear(1)
+
+
+def write_scene(analysis: Analysis, path: Path, *, progress: Progress | None = None) -> None:
+    """The analysis as ``.mrb``. Raises InputError when it can't be written or slicer-core is missing."""
+    from .scene import populate_scene
+
+    with tempfile.TemporaryDirectory(prefix="neckfrac-scene-") as folder:
+        headless = HeadlessScene(Path(folder))
+        try:
+            nodes = populate_scene(headless.scene, analysis, progress=progress)
+            write_nodes(headless.scene, nodes, path)
+        finally:
+            headless.close()
+
+
+def write_nodes(scene: Any, nodes: SceneNodes, path: Path) -> None:
+    """Write a scene as ``.mrb`` and its segmentation as ``vertebrae.seg.nrrd`` beside it."""
+    for node in nodes.all():
+        node.AddDefaultStorageNode()
+    for node in (nodes.volume, nodes.heat):
+        if node is not None:
+            # Level 1 of zlib: CT hardly gets smaller with more, and takes many times as long.
+            node.GetStorageNode().SetCompressionParameter("gzip_fastest")
+    write_segmentation(nodes.segmentation, path.parent / "vertebrae.seg.nrrd")
+    if not scene.WriteToMRB(str(path)):
+        raise InputError("The scene can't be written.", where=path, advice="Check the room on the disk.")
+
+
+def write_segmentation(node: Any, path: Path) -> None:
+    """A segmentation node as ``.seg.nrrd`` that opens alone in Slicer."""
+    import slicer
+
+    storage = slicer.vtkMRMLSegmentationStorageNode()
+    storage.SetFileName(str(path))
+    if not storage.WriteData(node):
+        raise InputError("The segmentation can't be written.", where=path, advice="Check the room on the disk.")
+
+
+def read_scene(path: Path, folder: Path) -> HeadlessScene:
+    """A written ``.mrb`` in a scene of its own; `folder` takes its unpacked files. Raises InputError."""
+    headless = HeadlessScene(folder)
+    if not headless.scene.ReadFromMRB(str(path), True):
+        raise InputError("The scene can't be read.", where=path)
+    return headless

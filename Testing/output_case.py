@@ -1,0 +1,83 @@
+"""A small study with seven blobs for vertebrae, two of them suspected, on any grid."""
+
+import numpy as np
+from neckfrac.anatomy import LEVELS
+from neckfrac.findings import (
+    NEGATIVE,
+    NOT_SEEN,
+    POSITIVE,
+    Analysis,
+    Box,
+    Findings,
+    ModelIdentity,
+    StudyIdentity,
+    VertebraFinding,
+    severity,
+)
+from neckfrac.volume import CTVolume
+
+SPACING = np.array([2.0, 1.0, 1.5])
+ORIGIN = np.array([-30.0, -40.0, 900.0])
+
+
+def center_of(index):
+    """Where the blob of the level with this index (0...6) lies, LPS mm."""
+    return np.array([-30 + 30.0, -40 + 30.0 + 2 * index, 900 + 128.0 - 16 * index])
+
+
+def make_analysis(axes=(0, 1, 2), flips=(), turn=0.0, empty=False):
+    """The study stored with its axes permuted and flipped, and turned by `turn` degrees about z."""
+    shape = (70, 72, 44)
+    c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    affine = np.eye(4)
+    affine[:3, :3] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ np.diag(SPACING[::-1])
+    affine[:3, 3] = ORIGIN
+    volume = CTVolume(np.full(shape, -1000, np.int16), affine)
+    points = volume.to_points(np.moveaxis(np.indices(shape), 0, -1))
+    volume.voxels[np.hypot(points[..., 0], points[..., 1] + 5) < 28] = 40
+    labels, heat = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+    for index, level in enumerate(LEVELS[:6]):  # C7 is not in view
+        blob = np.linalg.norm((points - center_of(index)) / (1.2, 1, 0.8), axis=-1) < 8
+        labels[blob] = level.label
+        volume.voxels[blob] = 600
+    heat[np.linalg.norm(points - center_of(1), axis=-1) < 4] = 90
+    if empty:
+        labels[:], heat[:] = 0, 0
+    order = tuple(axes)
+    strides = [affine[:3, 2 - axis] for axis in order]
+    new = np.eye(4)
+    new[:3, 3] = affine[:3, 3]
+    for axis, column in enumerate(strides):
+        if axis in flips:
+            new[:3, 3] += column * (shape[order[axis]] - 1)
+            column = -column
+        new[:3, 2 - axis] = column
+    voxels, labels, heat = (np.flip(a.transpose(order), flips) for a in (volume.voxels, labels, heat))
+    volume = CTVolume(np.ascontiguousarray(voxels), new)
+    probabilities = [0.08, 0.87, 0.11, 0.62, 0.05, 0.21]
+    levels = []
+    for index, (level, p) in enumerate(zip(LEVELS, probabilities, strict=False)):
+        center = center_of(index)
+        positive = p >= 0.5
+        box = Box(tuple(center - (7, 5, 4)), tuple(center + (7, 5, 4))) if positive else None
+        status = POSITIVE if positive else NEGATIVE
+        members = {"model-a": p, "model-b": min(p + 0.05, 1.0)}
+        levels.append(VertebraFinding(level.name, status, p, members, 0.5, severity(p, 0.5), box, tuple(center), 1.0))
+    levels.append(VertebraFinding("C7", NOT_SEEN))
+    if empty:
+        levels = [VertebraFinding(level.name, NOT_SEEN) for level in LEVELS]
+    findings = Findings(
+        study=StudyIdentity("case", "DICOM", "ID-7", "<b>Doe</b>^Jane", "1.2.3", "1.2.3.4", "20260102", "Neck", "Bone"),
+        levels=tuple(levels),
+        patient_status=NOT_SEEN if empty else POSITIVE,
+        patient_probability=None if empty else 0.91,
+        patient_members={} if empty else {"levels": 0.93, "model-a": 0.8},
+        patient_threshold=0.6,
+        operating_point="balanced",
+        models=(ModelIdentity("model-a", "1.0", "ab" * 32, "slices", "simulated CT"),),
+        warnings=("Not seen, so nothing is said of: C7.",),
+        timings={"Locating the spine": 1.5},
+        geometry={"shape": list(volume.shape)},
+    )
+    return Analysis(volume, np.ascontiguousarray(labels), np.ascontiguousarray(heat), findings)
+
