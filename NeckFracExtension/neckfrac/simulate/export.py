@@ -36,13 +36,14 @@ def truth_of(study: SimulatedStudy) -> dict[str, Any]:
     for level in LEVELS:
         box = _box(study.fracture == level.label, study.volume)
         kinds = [item["kind"] for item in drawn.get("fractures", []) if item["level"] == level.name]
-        center = study.centers.get(level.name)
+        share = float(study.shares.get(level.name, 0.0))
+        center = study.centers.get(level.name) if share > 0 else None
         levels[level.name] = {
             "fracture": int(box is not None),
             "kinds": kinds if box is not None else [],
             "box": box,
             "center": None if center is None else [float(v) for v in center],
-            "share_in_view": float(study.shares.get(level.name, 0.0)),
+            "share_in_view": share,
         }
     head = {
         "schema": TRUTH_SCHEMA_VERSION,
