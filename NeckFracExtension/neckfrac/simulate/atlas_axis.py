@@ -118,7 +118,7 @@ def sculpt_axis(sculpture: Sculpture, place: Place, marks: Landmarks, person: Pe
     above = place.local(place.above)
     # Shoulders that carry C1, the pars behind them and the lower facets.
     shoulder = ellipsoid_box(
-        (15.0 * s, 1.2 * s, high - 7.5 * s), (8.8 * s, 8.8 * s, 8.5 * s), turned(roll=-14, yaw=-14)
+        (15.0 * s, 2.0 * s, high - 7.5 * s), (8.8 * s, 8.8 * s, 8.5 * s), turned(roll=-14, yaw=-14)
     )
     ceiling = half_space(above.point - above.normal * JOINT_GAP / 2, above.normal)
     join(facet_pillar(place, marks, 5.7 * s, 5.4 * s, 3.6 * s), 0)

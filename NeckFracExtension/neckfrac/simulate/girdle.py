@@ -109,7 +109,7 @@ def build_girdle(layout: Layout) -> dict[str, Bone]:
             ),
             4.0,
         ),
-        (sweep(at((140, 36, -110, 14, 8), (148, 26, -104, 18, 9)), across=(0, 0, 1)), 4.0),
+        (sweep(at((118, 68, -116, 16, 5), (138, 40, -110, 14, 8), (148, 26, -104, 18, 9)), across=(0, 0, 1)), 4.0),
         (sweep(at((140, 30, -92, 6, 6), (132, 8, -82, 6, 5), (138, -8, -88, 5, 5)), count=8), 3.0),
     ]
     left.append(_lone("left scapula", scapula, "T1", 2.0))

@@ -79,7 +79,7 @@ class Layout:
 # The occipital condyle in C1's frame: centre, half sizes (mm) and how far its axis turns in at the front.
 CONDYLE_CENTER, CONDYLE_RADII, CONDYLE_YAW = (16.8, -0.5, 14.0), (6.4, 11.5, 9.0), -24.0
 # The dens in C2's frame.
-DENS_BACK = -0.6
+DENS_BACK = -1.6
 
 
 def dens_tip(person: Person) -> np.ndarray:
@@ -147,7 +147,7 @@ def _stack(person: Person) -> dict[str, Place]:
         centers[lower] = centers[upper] + corner(upper, -1) - gap(upper, lower) - corner(lower, 1)
     for upper, lower in (("C3", "C4"), ("C2", "C3")):
         centers[upper] = centers[lower] + corner(lower, 1) + gap(upper, lower) - corner(upper, -1)
-    raised = np.array([0.0, 2.4, 16.6]) * person.scale
+    raised = np.array([0.0, 3.2, 16.6]) * person.scale
     raised[2] += (person.sizes["C2"].height / 2 - 11.15) * 0.5
     centers["C1"] = centers["C2"] + raised @ turns["C2"]
     return {n: Place(n, centers[n], turns[n], person.sizes[n], person.scale) for n in VERTEBRAE}

@@ -69,7 +69,7 @@ class VertebraSize:
 SIZES: dict[str, VertebraSize] = {
     "C1": VertebraSize(50.0, 50.0, 46.0, 46.0, 15.0, 0.0, 30.0, 31.0, 17.0, 75.0, 8.0, 2.0, 25.0),
     "C2": VertebraSize(18.0, 18.0, 14.8, 15.6, 22.3, 4.8, 23.5, 18.5, 18.0, 55.0, 19.0, 9.0, 40.0),
-    "C3": VertebraSize(21.5, 18.0, 14.6, 15.4, 11.7, 5.0, 22.6, 15.6, 18.0, 53.0, 13.5, 7.0, 45.0),
+    "C3": VertebraSize(21.5, 18.4, 14.6, 15.4, 11.7, 5.0, 22.6, 15.6, 18.0, 53.0, 13.5, 7.0, 45.0),
     "C4": VertebraSize(22.3, 18.6, 14.9, 15.7, 11.4, 5.2, 23.0, 15.6, 18.4, 54.0, 14.0, 8.0, 45.0),
     "C5": VertebraSize(23.2, 20.2, 15.1, 16.2, 11.4, 5.4, 23.4, 15.8, 19.0, 56.0, 15.5, 9.0, 45.0),
     "C6": VertebraSize(24.8, 22.4, 16.0, 17.3, 11.6, 5.5, 23.6, 16.0, 19.4, 58.0, 21.0, 10.0, 48.0),
@@ -136,7 +136,7 @@ def draw_person(seed: int | None) -> Person:
             changes[field.name] = getattr(size, field.name) * factor
         for measure, (mean, deviation) in TYPICAL.items():
             if name in ("C3", "C4", "C5", "C6") and measure != "spinous_length":
-                changes[measure] = float(np.clip(changes[measure], mean - 1.8 * deviation, mean + 1.8 * deviation))
+                changes[measure] = float(np.clip(changes[measure], mean - 1.7 * deviation, mean + 1.7 * deviation))
         # The pillars stand beside the canal: a wide canal with narrow-set pillars would break the ring.
         changes["pillar"] = size.pillar + 0.5 * (changes["canal_width"] - size.canal_width)
         sizes[name] = replace(size, **changes)

@@ -11,6 +11,8 @@ from .shapes import REACH, Shape, smooth_maximum, smooth_minimum
 from .voxelise import PADDING, Grid
 
 EMPTY = 20.0
+# Pieces of fewer voxels than this are leftovers.
+GRAIN = 12
 
 
 class Sculpture:
@@ -92,5 +94,12 @@ class Sculpture:
 
     def bone(self, name: str, label: int, segment: str) -> Bone:
         """The sculpted bone as the rest of the simulation keeps it."""
+        from scipy import ndimage
+
         steps = np.clip(np.rint(self.distance() * DISTANCE_SCALE), -126, 126).astype(np.int8)
+        pieces, count = ndimage.label(steps < 0)
+        if count > 1:
+            # Between two carvings, or at a thin tip, a grain can come loose.
+            grains = (np.bincount(pieces.ravel()) < GRAIN)[pieces] & (pieces > 0)
+            steps[grains] = round(self.grid.spacing * DISTANCE_SCALE / 2)
         return Bone(name, steps, self.grid.origin, self.grid.spacing, label, segment)

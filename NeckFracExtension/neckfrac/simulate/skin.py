@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .girdle import manubrium_top
-from .layout import VERTEBRAE, Layout
+from .layout import VERTEBRAE, Layout, frame_of
 from .shapes import Shape, box, curve, ellipsoid, smooth_minimum, sweep, turned
 from .skull import brain_cavity
 from .soft_tissue import in_skull
@@ -36,15 +36,19 @@ def _surfaces(layout: Layout) -> list[tuple[Shape, float]]:
     collar = [at(0, 4, -6, 22, 18), at(60, -4, 8, 20, 18), at(130, 30, 22, 18, 18)]
     shoulder = [at(70, 78, 12, 38, 48), at(158, 62, -8, 38, 48)]
     arm = [at(190, 60, -15, 46, 46), at(200, 60, -160, 46, 46)]
+    tips = [np.array(frame_of(layout.places[name], person).spinous_tip) for name in ("C6", "T1", "T3", "T5")]
+    back = [(*(tip - [0, 8 * s, 0]), 60 * s, 24 * s + fat / 2) for tip in tips]
     chest, belly = top + np.array([0, 62, -70]) * s, top + np.array([0, 62, -190]) * s
     return [
         (Shape(lambda points: cavity.distance(points) - np.float32(SCALP * s), cavity.lower, cavity.upper), 0.0),
-        (in_skull(ellipsoid((0, -52, -18), (66, 62, 66)), layout), 26.0),
+        (in_skull(ellipsoid((0, -50, -14), (75, 64, 68)), layout), 26.0),
+        (in_skull(ellipsoid((0, -64, 34), (62, 44, 32)), layout), 14.0),
         (in_skull(ellipsoid((0, -80, -56), (38, 26, 26)), layout), 24.0),
         (in_skull(ellipsoid((0, -108, 6), (15, 14, 20)), layout), 10.0),
         (sweep(curve(neck, 8), across=(1, 0, 0)), 34.0),
         (box(chest, np.array([168 * s + fat, 98 * s + fat, 82 * s]), 70.0), 30.0),
         (sweep(collar, count=8), 24.0),
+        (sweep(back, across=(1, 0, 0)), 20.0),
         (sweep(shoulder), 40.0),
         (sweep(arm, across=(1, 0, 0)), 30.0),
         (box(belly, np.array([175 * s, 108 * s + fat, 120 * s]), 60.0), 30.0),

@@ -18,9 +18,9 @@ from .shapes import (
     curve,
     ellipsoid,
     half_space,
-    meet,
     placed,
     rod,
+    smooth_maximum,
     smooth_minimum,
     sweep,
     turned,
@@ -34,18 +34,17 @@ UPPER_TEETH, LOWER_TEETH = -23.5, -35.0
 def brain_cavity() -> Shape:
     """The inside of the cranium, in the skull's frame (its left and right half alike)."""
     whole = ellipsoid((0, -5, 68), (66, 84, 61))
-    # Above the clivus behind, above the orbits' roofs in front.
-    rear = meet(whole, half_space((0, -20, 38), (0, -33, -20)), blend=6)
-    front = meet(whole, half_space((0, -60, 40), (0, -0.15, -1)), blend=10)
+    # The floor: above the clivus behind, above the orbits' roofs in front.
+    clivus, roofs = half_space((0, -20, 38), (0, -33, -20)), half_space((0, -60, 40), (0, -0.15, -1))
     parts = (
-        (front, 10.0),
         (ellipsoid((0, 37, 23), (50, 39, 27)), 20.0),
         (ellipsoid((36, -26, 30), (25, 27, 19)), 10.0),
         (ellipsoid((-36, -26, 30), (25, 27, 19)), 10.0),
     )
 
     def distance(points: np.ndarray) -> np.ndarray:
-        value = rear.distance(points)
+        floor = smooth_minimum(clivus.distance(points), roofs.distance(points), 8.0)
+        value = smooth_maximum(whole.distance(points), floor, 8.0)
         for part, blend in parts:
             value = smooth_minimum(value, part.distance(points), blend)
         return value
@@ -58,7 +57,7 @@ def air_spaces() -> dict[str, Shape]:
     return {
         "maxillary sinus": ellipsoid((27, -62, 4), (12, 15, 15)),
         "sphenoid sinus": ellipsoid((7, -29, 25), (7.5, 10, 8)),
-        "frontal sinus": ellipsoid((9, -90, 44), (9, 4, 8)),
+        "frontal sinus": ellipsoid((9, -86, 42), (8, 3, 7)),
         "ethmoid cells": ellipsoid((9, -62, 26), (5, 17, 9)),
         "nose": box((6.5, -68, 4), (6, 27, 17), 4.0),
     }
@@ -96,7 +95,7 @@ def build_skull(layout: Layout, wobble=None) -> Bone:
         4,
     )
     join(box((0, -28, 24), (14, 14, 13), 4.0), 3)
-    join(sweep([(62, 4, 12, 11, 11), (38, -6, 13, 10, 10), (17, -18, 17, 6, 6)], count=6), 4)
+    join(sweep([(58, 4, 12, 11, 11), (38, -6, 13, 10, 10), (17, -18, 17, 6, 6)], count=6), 4)
     join(ellipsoid((54, 12, 0), (10.5, 14, 19), turned(roll=12)), 4)
     join(sweep([(0, 72, 12, 5, 5), (30, 66, 14, 4, 4), (56, 36, 14, 4, 4)], count=8), 5)
     join(rod((45, -3, 6), (37, -14, -24), 2.4, 1.4), 2)
@@ -115,10 +114,10 @@ def build_skull(layout: Layout, wobble=None) -> Bone:
         3,
     )
     join(box((0, -64, -9.5), (22, 24, 2.6), 2.0), 2)
-    join(sweep([(0, -95, 37, 6, 5), (26, -93, 40, 6, 5), (52, -75, 35, 6, 5)], count=7), 4)
-    join(sweep([(53, -73, 35, 4, 4), (53, -70, 14, 5, 4), (46, -74, -2, 8, 4)], count=6), 3)
+    join(sweep([(0, -88, 37, 6, 5), (26, -86, 40, 6, 5), (48, -69, 35, 6, 5)], count=7), 4)
+    join(sweep([(50, -69, 35, 4, 4), (53, -70, 14, 5, 4), (46, -74, -2, 8, 4)], count=6), 3)
     join(sweep([(66, -14, 12, 5, 3), (68, -34, 11, 5, 2.6), (61, -58, 8, 5.5, 2.8), (50, -71, 4, 8, 4)], count=8), 3)
-    join(sweep([(3, -95, 34, 4, 3), (2.5, -104, 12, 5, 2)], across=(1, 0, 0)), 3)
+    join(sweep([(3, -90, 36, 4, 4), (2.5, -102, 12, 5, 2)], across=(1, 0, 0)), 3)
     join(sweep([(14, -37, 14, 8, 1.8), (15, -39, -14, 6, 1.8)], across=(0, 1, 0)), 2)
     carve(ellipsoid((31, -76, 21), (17.5, 25, 16.5), turned(yaw=-18)), 2)
     carve(ellipsoid((32, -98, 21), (19, 12, 17)), 3)

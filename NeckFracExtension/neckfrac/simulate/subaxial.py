@@ -33,7 +33,8 @@ def vertebral_body(size: VertebraSize, uncus: float, heart: float = 0.0, top: fl
         narrow = 1 - waist * (1 - (2 * share - 1) ** 2)
         # The lips flare outwards: below them the body is narrower than its upper end.
         flare = 0.82 if uncus > 2 else 0.95
-        width = size.lower_width + (flare * size.upper_width - size.lower_width) * np.clip(share, 0, 1)
+        base = size.lower_width + 0.9  # the bevel below takes that much away
+        width = base + (flare * size.upper_width - base) * np.clip(share, 0, 1)
         width = width + (1 - flare) * size.upper_width * np.clip((share - 0.62) / 0.45, 0, 1)
         half = narrow * width / 2
         deep = narrow * (size.lower_depth + (size.upper_depth - size.lower_depth) * share) / 2
@@ -77,12 +78,21 @@ def canal(size: VertebraSize, round_canal: bool = False) -> Shape:
     return Shape(distance, np.array([-half, wall, -FAR]), np.array([half, wall + depth, FAR]))
 
 
-def facet_pillar(place: Place, marks: Landmarks, half_width: float, half_depth: float, reach: float) -> Shape:
-    """The left articular pillar: a column cut by the joints above and below. reach: how far it overlaps them."""
+def facet_pillar(
+    place: Place, marks: Landmarks, half_width: float, half_depth: float, reach: float, end: float | None = None
+) -> Shape:
+    """The left articular pillar: a column cut by the joints above and below.
+
+    reach (at the lower end: `end`, when given) is how far in mm it goes on past a joint's middle.
+    """
     above = place.local(place.above) if place.above else None
     below = place.local(place.below) if place.below else None
     top = (above.point if above else np.array(marks.pillar) + [0, 0, 7.0]) + [0, -0.5, reach]
-    bottom = (below.point if below else np.array(marks.pillar) - [0, 0, 7.0]) + [0, 0.5, -reach]
+    bottom = (below.point if below else np.array(marks.pillar) - [0, 0, 7.0]) + [
+        0,
+        0.5,
+        -(reach if end is None else end),
+    ]
     column = sweep(
         [
             (*bottom, half_width, half_depth),
@@ -137,13 +147,13 @@ def sculpt_cervical(sculpture: Sculpture, place: Place, marks: Landmarks) -> Non
     tx, ty, tz = marks.transverse_tip
     join, carve = sculpture.join, sculpture.carve
 
-    join(facet_pillar(place, marks, 5.7 * s, 5.5 * s, 3.6 * s), 0)
+    join(facet_pillar(place, marks, 5.7 * s, 5.5 * s, 3.6 * s, 1.2 * s if seventh else None), 0)
     # Pedicle, from the upper half of the body backwards and outwards.
     join(sweep([(edge * 0.72, wall - 3.2, 1.4, 3.6 * s, 3.0 * s), (px - 1.5, py - 1.0, 0.6, 3.8 * s, 3.0 * s)]), 1.5)
     # Lamina: a plate that slopes back and down, joined to the pillar at its rear.
     lean = (0, 0.42, -1.0)
-    root, peak = (px - 2.2, wall + 8.8 * s, pz), (0.0, back + 2.2, -4.5 * s)
-    tall = (6.2 if seventh else 5.4) * s
+    root, peak = (px - 2.2, wall + 8.8 * s, pz), (0.0, back + 2.2, -5.2 * s)
+    tall = (6.6 if seventh else 5.9) * s
     middle = tuple((a + b) / 2 + c for a, b, c in zip(root, peak, (0.9, 0.6, 0), strict=True))
     join(sweep([(*root, tall, 2.6 * s), (*middle, tall, 2.1 * s), (*peak, tall, 2.3 * s)], across=lean, count=7), 1.5)
     _spinous(sculpture, place, back, bifid=not seventh)
@@ -167,6 +177,7 @@ def sculpt_cervical(sculpture: Sculpture, place: Place, marks: Landmarks) -> Non
         large = 1.35 if place.name == "C6" else 1.0  # the carotid tubercle
         join(sweep([(*front[0], 2.8, 1.7), (*front[1], 2.5, 1.5), (*tubercle, 2.8, 1.9)], count=6), 1.5)
         join(ellipsoid(tubercle, (2.2 * large, 2.2 * large, 3.2 * large)), 1.5)
+        join(ellipsoid((tx - 1.6, ty + 0.2, tz), (2.9, 3.1, 3.4)), 1.5)
         join(
             sweep(
                 [(px, py - 3.0, pz, 3.8, 2.6), (hole[0] + 5, ty + 0.8, tz + 1.5, 3.2, 2.2), (tx, ty, tz, 2.8, 2.3)],
