@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from .output.folder import check_result_folder, remove_unfinished, write_result
 from .resources import resources_dir
+from .simulate.export import read_truth
 from .terminal import show_findings, shown_progress
 
 SAMPLE = "neckfrac-sample.nrrd"
@@ -17,12 +17,6 @@ def sample_paths() -> tuple[Path, Path]:
     """The embedded sample CT and its truth."""
     folder = resources_dir() / "SampleData"
     return folder / SAMPLE, folder / TRUTH
-
-
-def read_truth(path: Path) -> dict[str, bool]:
-    """Which levels are fractured, from a ``truth.json`` of the simulator."""
-    levels = json.loads(path.read_text(encoding="utf-8"))["levels"]
-    return {name: bool(level["fracture"]) for name, level in levels.items()}
 
 
 def run_demo(output: Path, *, overwrite: bool = False) -> None:
@@ -39,4 +33,5 @@ def run_demo(output: Path, *, overwrite: bool = False) -> None:
             engine = Engine()
         analysis = engine.analyze(study, progress=progress.share(0.15, 0.7))
         write_result(analysis, output, progress=progress, overwrite=overwrite)
-    show_findings(analysis.findings, truth=read_truth(truth), folder=output)
+    fractured = {name: bool(level["fracture"]) for name, level in read_truth(truth)["levels"].items()}
+    show_findings(analysis.findings, truth=fractured, folder=output)

@@ -39,6 +39,7 @@ class Task:
     batches: Callable[[list[Path], np.random.Generator], Iterator[Batch]]
     loss: Callable[[nn.Module, Batch], torch.Tensor]
     description: str
+    reduced: bool = True  # bfloat16 in training
 
 
 def augment_hu(hu: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -298,6 +299,7 @@ TASKS: dict[str, Task] = {
             slice_batches,
             slice_loss,
             "Model I: eight EfficientNets on axial slices, for the patient and C1 to C7.",
+            reduced=False,
         ),
         Task(
             "model2",

@@ -86,7 +86,8 @@ def train(
             advice=f"Simulate them first: neckfrac train cache {task.cache}",
         )
     generator = np.random.default_rng([3, trainer.step])
-    return trainer.fit(task.batches(paths, generator), task.loss, time_budget=time_budget, progress=progress)
+    batches = task.batches(paths, generator)
+    return trainer.fit(batches, task.loss, time_budget=time_budget, progress=progress, reduced=task.reduced)
 
 
 def export(name: str, runs: Path, models: Path, *, measured: dict | None = None) -> Path:

@@ -1,0 +1,77 @@
+"""What `neckfrac simulate` does: one study with wanted fractures, in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import InputError
+from ..progress import Progress
+
+LEAST_VOXELS = 10  # of a fracture within the scan; fewer is a fracture that nobody could see
+
+
+def simulate_to_folder(
+    output: Path,
+    *,
+    seed: int,
+    fractures: list[str],
+    anatomy: Path | None = None,
+    spacing: tuple[float, float, float] = (1.0, 0.6, 0.6),
+    size: tuple[int, int, int] = (200, 256, 256),
+    plain: bool = False,
+    dicom: bool = False,
+    progress: Progress | None = None,
+) -> None:
+    """Simulate a study about C4 and write ct.nrrd, labels.nrrd, fracture.nrrd, truth.json and perhaps dicom/.
+
+    fractures: "LEVEL:KIND". anatomy: a folder of meshes, None for the built-in neck. plain: the textbook neck
+    in a clean scanner. Raises InputError for an unknown fracture, one that lies outside the scan, or an output
+    that can't be written; then nothing is left.
+    """
+    from .export import export_study
+    from .fracture import make_fracture, parse_fracture
+    from .pose import Variation
+    from .scanner import Scanner
+    from .study import Grid, simulate_study
+
+    progress = progress or Progress()
+    wanted = [parse_fracture(text) for text in fractures]
+    if min(size) < 2 or min(spacing) <= 0:
+        raise InputError("The size must be at least 2 voxels and the spacing positive along every axis.")
+    if Path(output).exists() and (not Path(output).is_dir() or any(Path(output).iterdir())):
+        raise InputError("The output already holds something.", where=output, advice="Choose a new folder.")
+    with progress.stage("Building the neck", until=0.4):
+        if anatomy is not None:
+            from .meshes import load_mesh_neck
+
+            neck = load_mesh_neck(anatomy)
+        else:
+            from .parametric import build_neck
+
+            neck = build_neck(None if plain else seed)
+    with progress.stage("Simulating the scan", until=0.9):
+        fields = [make_fracture(level, kind, neck.frames[level], seed=seed) for level, kind in wanted]
+        study = simulate_study(
+            neck,
+            seed=seed,
+            grid=Grid(size, spacing, ("C4", (0.0, 12.0, 0.0))),
+            fractures=fields,
+            variation=Variation.plain() if plain else Variation(),
+            scanner=Scanner.clean() if plain else Scanner.random(_generator(seed), cuts=False),
+        )
+    from ..anatomy import LEVEL_BY_NAME
+
+    for level, kind in wanted:
+        if int((study.fracture == LEVEL_BY_NAME[level].label).sum()) < LEAST_VOXELS:
+            raise InputError(
+                f"The fracture {level}:{kind} does not lie within the scan.",
+                advice="Make the scan larger (--size), or choose another level.",
+            )
+    with progress.stage("Writing", until=1.0):
+        export_study(study, output, dicom=dicom)
+
+
+def _generator(seed: int):
+    import numpy as np
+
+    return np.random.default_rng([11, seed])
