@@ -133,37 +133,40 @@ def soft_tissue(neck: Neck, tissue: Tissue, rest: torch.Tensor, voxel: float) ->
     crop = tuple(slice(a, b) for a, b in zip(low[::-1], high[::-1], strict=True))
     labels = torch.from_numpy(np.ascontiguousarray(neck.tissue[crop])).long().to(device)
     body = torch.from_numpy(np.ascontiguousarray(neck.body[crop]).astype(np.float32)).to(device)
-    solid = torch.from_numpy(tissue.table).to(device)[labels]
-    if tissue.septa > 0:
-        solid = _with_septa(solid, labels, tissue)
+    hu = torch.from_numpy(tissue.table).to(device)[labels]
+    is_muscle = labels >= FIRST_MUSCLE
+    typical = hu[is_muscle].mean() if is_muscle.any() else torch.tensor(0.0, device=device)
+    # Muscle and what lies around it are sampled apart, so that the border between them can be made sharp again.
+    flesh, rest_hu = torch.where(is_muscle, hu, typical), torch.where(is_muscle, tissue.fat, hu)
+    muscle = is_muscle.float() * (1 - 1.3 * tissue.septa * _borders(labels))
     air = (labels == _INDEX["airway"]).float() + tissue.air_in_mouth * (labels == _INDEX["oral cavity air"]).float()
     lung = (labels == _INDEX["lung"]).float()
-    muscle = (labels >= FIRST_MUSCLE).float()
-    parts = [gaussian(part, (_EDGE_BLUR,) * 3) if part.any() else part for part in (solid, air, lung, muscle)]
+    parts = [
+        gaussian(part, (_EDGE_BLUR,) * 3) if part.any() else part for part in (rest_hu, flesh, muscle, air, lung)
+    ]
     for n in range(3):
         index[n] -= low[n]
-    solid, air, lung, muscle, body = sample(torch.stack([*parts, body]), index)
+    rest_hu, flesh, muscle, air, lung, body = sample(torch.stack([*parts, body]), index)
     # A blurred step of sigma s has the slope 1 / (s sqrt(2 pi)): back to a distance, then to occupancy.
     slope = _EDGE_BLUR * neck.tissue_spacing * np.sqrt(2 * np.pi)
+    muscle = (0.5 + (muscle - 0.4) * slope / max(voxel, 1.0)).clamp(0, 1)
     lung = (0.5 + (lung - 0.5) * slope / voxel).clamp(0, 1)
     air = (0.5 + (air - 0.5) * slope / voxel).clamp(0, 1)
-    hu = torch.lerp(solid, torch.tensor(tissue.lung, device=device), lung)
+    hu = torch.lerp(torch.lerp(rest_hu, flesh, muscle), torch.tensor(tissue.lung, device=device), lung)
     return torch.lerp(hu, torch.tensor(AIR, device=device), air), body, muscle
 
 
-def _with_septa(solid: torch.Tensor, labels: torch.Tensor, tissue: Tissue) -> torch.Tensor:
-    """Fat between neighbouring muscles, as thick as the labelmap's voxels allow."""
-    muscle = labels >= FIRST_MUSCLE
-    border = torch.zeros_like(solid)
+def _borders(labels: torch.Tensor) -> torch.Tensor:
+    """0...1: how much a voxel borders on other labels; thin sheets of fat lie there between muscles."""
+    border = torch.zeros(labels.shape, device=labels.device)
     for axis in range(3):
-        if labels.shape[axis] < 2:
+        count = labels.shape[axis] - 1
+        if count < 1:
             continue
-        lower, upper = labels.narrow(axis, 0, labels.shape[axis] - 1), labels.narrow(axis, 1, labels.shape[axis] - 1)
-        differ = (lower != upper).float()
-        border.narrow(axis, 0, labels.shape[axis] - 1).add_(differ)
-        border.narrow(axis, 1, labels.shape[axis] - 1).add_(differ)
-    share = tissue.septa * (border / 2).clamp(0, 1) * muscle
-    return solid + share * (tissue.fat - solid)
+        differ = (labels.narrow(axis, 0, count) != labels.narrow(axis, 1, count)).float()
+        border.narrow(axis, 0, count).add_(differ)
+        border.narrow(axis, 1, count).add_(differ)
+    return (border / 2).clamp(0, 1)
 
 
 def finish_soft_tissue(
