@@ -82,12 +82,13 @@ def build_neck(seed: int | None = None) -> Neck:
     bones |= build_girdle(layout)
     frames = {name: frame_of(place, person) for name, place in layout.places.items()}
     grid = tissue_grid(layout)
+    body = build_body(layout, grid)
     return Neck(
         bones,
         layout.joints,
         frames,
-        build_tissue(layout, grid),
-        build_body(layout, grid),
+        build_tissue(layout, grid, body),
+        body,
         grid.origin,
         grid.spacing,
         SOURCE,

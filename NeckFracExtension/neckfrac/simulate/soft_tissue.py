@@ -8,11 +8,12 @@ from .girdle import manubrium_top, rib_path
 from .layout import VERTEBRAE, Layout
 from .muscles import muscles
 from .neck import FIRST_MUSCLE, TISSUES
-from .shapes import Shape, ellipsoid, half_space, meet, placed, sweep, turned
+from .shapes import Shape, ellipsoid, placed, sweep, turned
 from .skull import air_spaces, brain_cavity, hyoid_path, mastoid_cells
 from .voxelise import Grid
 
-SPACING = 2.0
+# Under the skin lies at least so much fat (mm).
+FAT_LAYER = 6.0
 _VALUE = {name: value for value, name in enumerate(TISSUES)}
 
 
@@ -165,71 +166,87 @@ def _discs(layout: Layout) -> list[Shape]:
     return shapes
 
 
-def build_tissue(layout: Layout, grid: Grid) -> np.ndarray:
-    """The labelmap, uint8 [z, y, x]: `TISSUES`, and muscles from FIRST_MUSCLE up (left even, right odd)."""
+def fill_between_muscles(tissue: np.ndarray, deep: np.ndarray, steps: int) -> None:
+    """Let muscles grow by `steps` voxels into the fat between them, where `deep` (bool [z, y, x]) allows it."""
+    for _ in range(steps):
+        free = (tissue == 0) & deep
+        for axis in range(3):
+            for shift in (1, -1):
+                ends = [slice(None, -1), slice(1, None)][::shift]
+                here, there = (tuple(end if a == axis else slice(None) for a in range(3)) for end in ends)
+                grown = free[here] & (tissue[there] >= FIRST_MUSCLE)
+                tissue[here][grown] = tissue[there][grown]
+                free[here] &= ~grown
+
+
+def _mouth(layout: Layout) -> list[tuple[str, Shape, bool]]:
+    """Glands, tongue and the air above it: name, shape, whether the right side has one too."""
+    rows = [
+        ("gland", ellipsoid((54, -10, -24), (10, 15, 24)), True),
+        ("gland", ellipsoid((30, -44, -64), (9, 14, 10)), True),
+        ("tongue", ellipsoid((0, -56, -36), (21, 30, 20)), False),
+        ("tongue", ellipsoid((0, -54, -56), (12, 24, 18)), False),
+        ("oral cavity air", ellipsoid((0, -58, -14.5), (17, 24, 2.4)), False),
+        # The soft palate.
+        ("tongue", sweep([(0, -38, -12, 10, 3), (0, -31, -20, 8, 3.5)], across=(1, 0, 0)), False),
+    ]
+    return [(name, in_skull(shape, layout), both) for name, shape, both in rows]
+
+
+def _throat(layout: Layout) -> list[tuple[str, Shape, bool]]:
+    """Lungs, oesophagus, thyroid and the cartilages of larynx and ribs, as `_mouth` gives them."""
     s, top, level = layout.person.scale, manubrium_top(layout), {n: layout.places[n].center[2] for n in VERTEBRAE}
-    tissue = np.zeros(grid.shape, np.uint8)
-
-    def put(shape: Shape, name: str, both: bool = False) -> None:
-        paint(tissue, grid, shape, _VALUE[name])
-        if both:
-            paint(tissue, grid, mirror(shape), _VALUE[name])
-
-    for number, shape in enumerate(muscles(layout).values()):
-        paint(tissue, grid, shape, FIRST_MUSCLE + 2 * number)
-        paint(tissue, grid, mirror(shape), FIRST_MUSCLE + 2 * number + 1)
-    for center, radii in (((54, -10, -24), (10, 15, 24)), ((30, -44, -64), (9, 14, 10)), ((0, -72, -54), (0, 0, 0))):
-        if radii[0]:
-            put(in_skull(ellipsoid(center, radii), layout), "gland", both=True)
-    put(in_skull(ellipsoid((0, -56, -36), (21, 30, 20)), layout), "tongue")
-    put(in_skull(ellipsoid((0, -54, -56), (12, 24, 18)), layout), "tongue")
-    put(in_skull(ellipsoid((0, -58, -14.5), (17, 24, 2.4)), layout), "oral cavity air")
-    put(in_skull(sweep([(0, -38, -12, 10, 3), (0, -31, -20, 8, 3.5)], across=(1, 0, 0)), layout), "tongue")
-    lung = ellipsoid(top + np.array([52, 42, -92]) * s, np.array([46, 68, 96]) * s)
-    put(lung, "lung", both=True)
-    back = 13 * s
-    gullet = [
-        (2 * s, _front(layout, z) - 6 * s, z, 8 * s, 3.6 * s)
-        for z in (level["C6"], level["C7"], level["T2"], level["T5"] - 20)
-    ]
-    put(sweep(gullet, across=(1, 0, 0), count=10), "oesophagus")
-    for number, (low, high) in enumerate((("T1", "C6"),)):
-        del number
-        middle = (level[low] + level[high]) / 2
-        y = _front(layout, middle) - back - 8 * s
-        put(ellipsoid((16 * s, y + 3, middle), np.array([8, 9, 22]) * s, turned(roll=6)), "thyroid", both=True)
-        put(ellipsoid((0, y - 9 * s, middle - 2), np.array([12, 3, 7]) * s), "thyroid")
-    throat = _front(layout, level["C5"]) - 12 * s
+    sideways, trachea = (1, 0, 0), 13 * s
+    gullet_heights = (level["C6"], level["C7"], level["T2"], level["T5"] - 20)
+    gullet = [(2 * s, _front(layout, z) - 6 * s, z, 8 * s, 3.6 * s) for z in gullet_heights]
+    lobe = (level["T1"] + level["C6"]) / 2
+    lobe_y = _front(layout, lobe) - trachea - 8 * s
+    plate_y = _front(layout, level["C5"]) - 12 * s
     plate = [
-        (1.0, throat - 24 * s, level["C5"] + 1, 11 * s, 1.6 * s),
-        (18 * s, throat + 2 * s, level["C5"] + 2, 13 * s, 1.6 * s),
+        (1.0, plate_y - 24 * s, level["C5"] + 1, 11 * s, 1.6 * s),
+        (18 * s, plate_y + 2 * s, level["C5"] + 2, 13 * s, 1.6 * s),
     ]
-    put(sweep(plate), "cartilage", both=True)
-    y = _front(layout, level["C6"]) - back - 8.5 * s
-    ring = meet(
-        ellipsoid((0, y, level["C6"] + 3), np.array([12.5, 12.5, 9]) * s),
-        half_space((0, 0, level["C6"] + 14), (0, 0, 1)),
-    )
-    put(ring, "cartilage")
-    horn = hyoid_path(layout)[0]
-    put(
-        sweep(
-            [(0, horn[1] + 6, horn[2] - 6, 9 * s, 1.2), (0, horn[1] + 16, horn[2] + 12, 8 * s, 1.2)], across=(1, 0, 0)
-        ),
-        "cartilage",
-    )
+    ring_y = _front(layout, level["C6"]) - trachea - 8.5 * s
+    hyoid = hyoid_path(layout)[0]
+    lid = [(0, hyoid[1] + 6, hyoid[2] - 6, 9 * s, 1.2), (0, hyoid[1] + 16, hyoid[2] + 12, 8 * s, 1.2)]
+    shapes = [
+        ("lung", ellipsoid(top + np.array([52, 42, -92]) * s, np.array([46, 68, 96]) * s), True),
+        ("oesophagus", sweep(gullet, across=sideways, count=10), False),
+        ("thyroid", ellipsoid((16 * s, lobe_y + 3, lobe), np.array([8, 9, 22]) * s, turned(roll=6)), True),
+        ("thyroid", ellipsoid((0, lobe_y - 9 * s, lobe - 2), np.array([12, 3, 7]) * s), False),
+        ("cartilage", sweep(plate), True),
+        # The airway, painted later, makes a ring of this.
+        ("cartilage", ellipsoid((0, ring_y, level["C6"] + 3), np.array([12.5, 12.5, 9]) * s), False),
+        ("cartilage", sweep(lid, across=sideways), False),
+    ]
     for number in range(2):
         tip = rib_path(layout, number)[-1]
         inward = top + np.array([22.0, -2.0 - 5 * number, -12.0 - 26 * number]) * s
-        put(sweep([tip, (*inward, *tip[3:])]), "cartilage", both=True)
+        shapes.append(("cartilage", sweep([tip, (*inward, *tip[3:])]), True))
+    return shapes
+
+
+def build_tissue(layout: Layout, grid: Grid, body: np.ndarray) -> np.ndarray:
+    """The labelmap, uint8 [z, y, x]: `TISSUES`, and muscles from FIRST_MUSCLE up (left even, right odd).
+
+    body: distance to the skin (mm) on the same grid; muscles keep away from it.
+    """
+    tissue = np.zeros(grid.shape, np.uint8)
+    for number, shape in enumerate(muscles(layout).values()):
+        paint(tissue, grid, shape, FIRST_MUSCLE + 2 * number)
+        paint(tissue, grid, mirror(shape), FIRST_MUSCLE + 2 * number + 1)
+    fill_between_muscles(tissue, body < -FAT_LAYER * layout.person.scale, 1)
+    for name, shape, both in (*_mouth(layout), *_throat(layout)):
+        paint(tissue, grid, shape, _VALUE[name])
+        if both:
+            paint(tissue, grid, mirror(shape), _VALUE[name])
     for shape in _airway(layout):
-        put(shape, "airway")
+        paint(tissue, grid, shape, _VALUE["airway"])
     for shape in _vessels(layout):
-        put(shape, "vessel left")
+        paint(tissue, grid, shape, _VALUE["vessel left"])
         paint(tissue, grid, mirror(shape), _VALUE["vessel right"])
-    for shape in _discs(layout):
-        put(shape, "disc")
-    for shape in _canal(layout):
-        put(shape, "spinal canal")
-    put(in_skull(brain_cavity(), layout), "brain")
+    for name, shapes in (("disc", _discs(layout)), ("spinal canal", _canal(layout))):
+        for shape in shapes:
+            paint(tissue, grid, shape, _VALUE[name])
+    paint(tissue, grid, in_skull(brain_cavity(), layout), _VALUE["brain"])
     return tissue
