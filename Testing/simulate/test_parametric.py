@@ -60,7 +60,7 @@ def test_the_neck_has_every_bone_with_the_label_and_link_that_carry_it(neck):
     links = {"mandible": "skull", "hyoid": "C3", "left second rib": "T2", "C5": "C5", "right clavicle": "T1"}
     assert {name: neck.bones[name].segment for name in links} == links
     assert set(neck.frames) == set(SPINE)
-    assert set(neck.joints) == set(CHAIN[:-1])
+    assert set(neck.joints) == {*CHAIN[:-1], "mandible"}
 
 
 @pytest.mark.parametrize("name", [*SPINE, "skull", "mandible", "hyoid", "left scapula"])
@@ -191,6 +191,8 @@ def test_joints_lie_between_the_bones_they_join(neck):
     # C1 turns about the dens; the head nods above C1.
     assert distance_at(neck.bones["C2"], neck.joints["C1"]) < -2
     assert neck.joints["skull"][2] > neck.frames["C1"].center[2]
+    jaw = np.array(neck.joints["mandible"])
+    assert distance_at(neck.bones["mandible"], jaw + [51, 0, 0]) < 0 and distance_at(neck.bones["mandible"], jaw) > 5
 
 
 def test_the_textbook_neck_is_its_own_mirror_image(textbook):

@@ -186,6 +186,8 @@ def lay_out(person: Person) -> Layout:
     # A condyle's lower face has a curvature radius of depth squared over height: the head nods about its centre.
     rise = (CONDYLE_RADII[1] ** 2 / CONDYLE_RADII[2] - CONDYLE_RADII[2]) * scale
     joints["skull"] = _point((0.0, *(condyle + rise * places["C1"].turn[2])[1:]))
+    # The jaw turns between its own condyles.
+    joints["mandible"] = _point(basion + np.array([0.0, -15.0, 3.0]) * scale)
     joints["C1"] = _point(places["C2"].world([0.0, DENS_BACK, places["C2"].size.height / 2 - 1.0]))
     for upper, lower in zip(VERTEBRAE[1:-1], VERTEBRAE[2:], strict=True):
         # Neighbours turn about a point at the top of the lower body, a little behind its middle (Amevo et al.,
