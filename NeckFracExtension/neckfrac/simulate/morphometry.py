@@ -1,17 +1,21 @@
 """How large the bones of the neck are: published means and spreads, and sizes drawn from them.
 
 Sources (mm; dry bones or CT of adults):
-- Panjabi et al., Spine 1991;16:861-869 (C2 to C7) and Spine 1991;16:888-901 (T1 to T5): how body, canal and
-  processes change from level to level.
-- Gupta et al., Eur J Anat 2020;24:9-15, typical cervical vertebrae: body height 10.9 (1.4), depth above 14.8
-  (2.0) and below 15.6 (2.0), width above 23.2 (2.2) and below 19.9 (2.4), spinous process 15.3 (4.3), canal
-  22.0 (1.8) wide; canal depth after Panjabi's 16.2 to 18.1, for on dry bone it varies with the method.
-- Yousuf et al., Int J Res Med Sci 2023, axis: dens 15.8 high, 10.7 deep, 8.5 to 10.3 wide, whole bone 38.1 high.
-  Gosavi and Swamy, Eur J Anat 2012;16:98-103: dens 14.9 (1.5) high, body 14.8 (1.7) deep.
-- Doherty and Heggeness, Spine 1994;19:2497-2500, and Patel and Gupta, Int J Res Med Sci 2016, atlas: 71 to 78
-  wide, 46 deep, anterior arch 10.2 and posterior arch 8.7 high, upper facets 20.7 by 11.4, lower 17.8 by 15.
+- "Anatomical dimensions of the typical cervical vertebrae and their clinical implications", Eur J Anat 2020,
+  pages 9-15 (100 dry bones): body height 10.9 (1.4), depth above 14.8 (2.0) and below 15.6 (2.0), width above
+  23.2 (2.2) and below 19.9 (2.4), spinous process 15.3 (4.3), canal 22.0 (1.8) wide.
+- Panjabi et al., Spine 1991;16:861-869 (C2 to C7) and 888-901 (T1 to T5): how body, canal and processes change
+  from level to level; rounded, and fitted to the means above. Canal depth is theirs (16 to 18), for on dry bone
+  it varies with the method.
+- Yousuf et al., "Morphometric study of dens", Int J Res Med Sci: dens 15.8 high, 10.7 deep, 8.5 to 10.3 wide,
+  whole axis 38.1 high. Gosavi and Swamy 2012, "Morphometric study of the axis vertebra": dens 14.9 (1.5) high,
+  body 14.8 (1.7) deep.
+- Patel and Gupta, "A morphometric study of adult human atlas vertebrae", Int J Res Med Sci: atlas 71.2 wide,
+  canal 28.2 deep, anterior arch 10.2 and posterior arch 8.7 high, upper facets 20.7 by 11.4, lower 17.9 by 15;
+  Doherty and Heggeness, Spine 1994 (larger bones): 78 wide, 46 deep. The textbook's 75 lies between.
 - Gilad and Nissan, Spine 1986;11:154-157: discs 4.6 to 6 high.
-Spreads of single measures are 6 to 12 % of the mean; half of the variance is the person's size.
+Where a source gives a spread it bounds what is drawn (1.7 deviations). How the spread divides into the person's
+size, the level's and the single measure's is an assumption; so are whatever measures no source is named for.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ TYPICAL: dict[str, tuple[float, float]] = {
     "spinous_length": (15.25, 4.25),
     "canal_width": (21.98, 1.82),
 }
-# Of the axis: whole height, dens height, dens depth.
+# Of the axis: whole height (its deviation assumed, 7 %), dens height, dens depth.
 AXIS_HEIGHT, DENS_HEIGHT, DENS_DEPTH = (38.1, 2.6), (15.8, 1.5), (10.7, 0.9)
 PERSON_SPREAD, LEVEL_SPREAD = 0.045, 0.02
 
