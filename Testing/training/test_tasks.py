@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import torch
+
+from neckfrac.training.tasks import (
+    TASKS,
+    dice_and_cross_entropy,
+    imitate_mask,
+    imitate_prior,
+    segment_batches,
+    slice_batches,
+    usable_levels,
+    vertebra_batches,
+)
+
+
+def slab():
+    labels = np.zeros((56, 192, 192), np.uint8)
+    labels[5:20, 70:110, 70:120] = 3
+    labels[24:40, 70:110, 70:120] = 4
+    labels[44:56, 70:110, 70:120] = 5
+    fracture = np.zeros_like(labels)
+    fracture[30:33, 80:90, 90:100] = 4
+    hu = np.where(labels > 0, 500, 40).astype(np.int16)
+    return {"hu": hu, "labels": labels, "fracture": fracture}
+
+
+@pytest.fixture
+def paths(tmp_path):
+    np.savez(tmp_path / "00000000.npz", **slab())
+    return [tmp_path / "00000000.npz"]
+
+
+def test_a_class_that_the_batch_lacks_does_not_pull_on_the_network():
+    labels = torch.zeros(1, 8, 8, dtype=torch.long)
+    labels[:, 2:5, 2:5] = 1
+    logits = torch.zeros(1, 4, 8, 8, requires_grad=True)
+    dice_and_cross_entropy(logits, labels).backward()
+    absent, present = logits.grad[:, 2:].abs().max(), logits.grad[:, 1].abs().max()
+    # What is left is the cross-entropy's share and the softmax's coupling, not a Dice term of its own.
+    assert absent < present
+    gradient = logits.grad.sum(dim=(0, 2, 3))
+    assert gradient[1] < 0 and gradient[0] > gradient[1]
+
+
+def test_a_perfect_answer_loses_next_to_nothing_and_a_wrong_one_much():
+    labels = torch.randint(0, 4, (2, 9, 9))
+    right = torch.nn.functional.one_hot(labels, 4).movedim(-1, 1) * 40.0
+    assert dice_and_cross_entropy(right, labels) < 0.01
+    assert dice_and_cross_entropy(right.roll(1, dims=1), labels) > 5
+
+
+def test_an_imitated_prior_mostly_knows_the_level():
+    labels = slab()["labels"]
+    prior = imitate_prior(labels, np.random.default_rng(0)).astype(np.float32)
+    assert prior.shape == (9, 28, 64, 64)
+    assert np.allclose(prior.sum(axis=0), 1, atol=0.01)
+    assert (prior.argmax(axis=0)[labels[::2, ::3, ::3] == 4] == 4).mean() > 0.7
+
+
+def test_an_imitated_mask_stays_about_the_vertebra():
+    mask = slab()["labels"] == 4
+    for seed in range(5):
+        other = imitate_mask(mask, np.random.default_rng(seed))
+        assert 2 * (mask & other).sum() / (mask.sum() + other.sum()) > 0.85
+
+
+def test_only_whole_vertebrae_are_used():
+    assert usable_levels(slab()) == [3, 4]  # C5 is cut by the slab's edge
+
+
+def test_targets_say_where_the_fracture_is_and_not_only_that_there_is_one(paths):
+    batch = next(slice_batches(paths, np.random.default_rng(0)))
+    assert batch["image"].shape == (16, 3, 128, 128) and batch["target"].shape == (16, 8)
+    assert 0 < batch["target"][:, 4].sum() < 16  # C4 in some slices only
+    assert batch["target"][:, [1, 2, 3, 5, 6, 7]].sum() == 0
+    assert torch.equal(batch["target"][:, 0], batch["target"][:, 4])
+
+
+def test_vertebra_batches_pair_each_crop_with_its_own_truth(paths):
+    batch = next(vertebra_batches(paths, np.random.default_rng(0)))
+    assert batch["image"].shape == (4, 24, 4, 128, 128)
+    assert batch["target"].tolist() == [0.0, 1.0, 0.0, 1.0]
+    assert (batch["heat"].flatten(1).sum(dim=1) > 0).tolist() == [False, True, False, True]
+
+
+def test_segment_batches_have_the_channels_that_the_network_takes(paths):
+    batch = next(segment_batches(paths, np.random.default_rng(0)))
+    assert batch["image"].shape == (8, 14, 192, 192) and batch["labels"].max() <= 8
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+def test_every_task_builds_its_network(name):
+    from neckfrac.bundles.bundle import build_network
+
+    assert sum(p.numel() for p in build_network(TASKS[name].network).parameters()) > 1e5
