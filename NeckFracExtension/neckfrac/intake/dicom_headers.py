@@ -58,6 +58,9 @@ KEYWORDS = (
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 )
+CT_CLASSES = frozenset(
+    ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
+)  # CT, enhanced CT and legacy converted enhanced CT image storage
 # JPEG baseline to progressive and JPEG-LS near-lossless; JPEG 2000 says it by LossyImageCompression.
 LOSSY_SYNTAXES = frozenset("1.2.840.10008.1.2.4." + end for end in ("50", "51", "53", "55", "81"))
 # The first elements of a data set without a preamble: group length, character set, image type.
@@ -181,6 +184,8 @@ def _frames_of_file(path: Path) -> list[Frame]:
         header = _file_header(path, dataset, syntax, media_class)
         if not (header.modality or header.sop_class):
             raise ValueError("neither modality nor SOP class")
+        if header.sop_class in CT_CLASSES and not (header.rows and header.columns):
+            raise ValueError("a CT image without an image")
         return list(_frames(header, dataset))
     except PermissionError as error:
         raise InputError("A file may not be read.", where=path, advice="Check who may read it.") from error

@@ -83,21 +83,49 @@ def _pixels(dataset, frame: Frame) -> np.ndarray:
     from pydicom.pixels import pixel_array
 
     try:
-        pixels = pixel_array(dataset, index=frame.index or 0)
-    except (NotImplementedError, RuntimeError) as error:
-        if "decompress" not in str(error) and "decoder" not in str(error) and "plugin" not in str(error):
-            raise _corrupt(frame) from error
-        name = getattr(dataset.file_meta.TransferSyntaxUID, "name", frame.file.transfer_syntax)
-        raise InputError(
-            f"The pixels can't be decoded (transfer syntax {name}).",
-            where=frame.where,
-            advice="The file may be damaged, or its compression is not supported: export the series uncompressed.",
-        ) from error
-    except Exception as error:
+        if _has_decoder(dataset.file_meta.TransferSyntaxUID):
+            pixels = pixel_array(dataset, index=frame.index or 0)
+        else:
+            pixels = _pixels_through_itk(dataset, frame)
+    except InputError:
+        raise
+    except Exception as error:  # the decoders raise nearly everything on broken data
         raise _corrupt(frame) from error
     if pixels.shape != (frame.file.rows, frame.file.columns):
         raise _corrupt(frame)
     return pixels
+
+
+def _has_decoder(syntax: str) -> bool:
+    from pydicom.pixels import get_decoder
+
+    try:
+        return not syntax.is_compressed or syntax.is_deflated or get_decoder(syntax).is_available
+    except NotImplementedError:
+        return False
+
+
+def _pixels_through_itk(dataset, frame: Frame) -> np.ndarray:
+    """Stored values of what pydicom has no decoder for: retired JPEG processes, or any where plugins are missing."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(frame.file.path))
+    try:
+        if frame.index is not None:
+            raise RuntimeError("ITK rescales all frames alike")
+        rescaled = sitk.GetArrayFromImage(reader.Execute())[0]
+    except RuntimeError as error:
+        raise InputError(
+            f"The compression of the pixels is not supported ({dataset.file_meta.TransferSyntaxUID.name}).",
+            where=frame.where,
+            advice="Export the series uncompressed.",
+        ) from error
+    # ITK gives slope * value + intercept; only then is the padding looked for, so undo it.
+    slope = 1.0 if frame.slope is None else frame.slope
+    intercept = 0.0 if frame.intercept is None else frame.intercept
+    return np.rint((rescaled - intercept) / slope).astype(np.int32)
 
 
 def _corrupt(frame: Frame) -> InputError:

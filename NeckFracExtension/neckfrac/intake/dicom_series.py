@@ -9,11 +9,8 @@ import numpy as np
 
 from ..errors import InputError
 from .dicom_geometry import SAME_PLACE, StackGeometry, normal_of, stack_geometry, valid_orientation
-from .dicom_headers import Frame
+from .dicom_headers import CT_CLASSES, Frame
 
-CT_CLASSES = frozenset(
-    ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
-)  # CT, enhanced CT and legacy converted enhanced CT image storage
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 PROJECTIONS = frozenset(("MIP", "MINIP", "VRT", "SSD", "SCREEN SAVE"))
 # Images of one place are told apart by the first of these that puts each group's slices at different places.
@@ -98,14 +95,7 @@ def _only_slices(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
     if not slices:
         modality = frames[0].file.modality or "unknown"
         raise InputError(f"The series is not a CT (modality {modality}).", where=where, advice=_GIVE_CT)
-    # Raw data and other objects without an image may carry the modality CT; a CT image without one is broken.
-    broken = next((f for f in slices if f.file.sop_class in CT_CLASSES and not (f.file.rows and f.file.columns)), None)
-    if broken is not None:
-        raise InputError(
-            "A DICOM file is truncated or corrupt: it has no image.",
-            where=broken.where,
-            advice="Export the series again.",
-        )
+    # Raw data and other objects without an image may carry the modality CT.
     slices = [f for f in slices if f.file.rows and not f.file.sop_class.startswith(SECONDARY_CAPTURE)]
     if not slices:
         raise InputError("The series holds no CT images.", where=where, advice=_GIVE_CT)
