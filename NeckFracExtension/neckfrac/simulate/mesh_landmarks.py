@@ -62,8 +62,7 @@ def _canal(bones: list[Bone], center: np.ndarray, axes: np.ndarray, heights: tup
     from scipy import ndimage
 
     step = 0.5
-    left, posterior, superior = np.arange(-6, 6.01, step), np.arange(0, 45, step), np.arange(*heights, 1.0)
-    wide = np.arange(-22, 22.01, step)
+    posterior, superior, wide = np.arange(0, 45, step), np.arange(*heights, 1.0), np.arange(-22, 22.01, step)
     local = np.stack(np.meshgrid(superior, posterior, wide, indexing="ij"), -1)[..., ::-1]
     filled = np.zeros((len(posterior), len(wide)), bool)
     for bone in bones:
@@ -71,10 +70,9 @@ def _canal(bones: list[Bone], center: np.ndarray, axes: np.ndarray, heights: tup
     # Only holes count: what lies around the vertebra is filled first.
     holes = ndimage.binary_fill_holes(filled) & ~filled
     room = ndimage.distance_transform_edt(holes)
-    room[:, np.abs(wide) > left[-1]] = 0
-    row, column = np.unravel_index(np.argmax(room), room.shape)
+    room[:, np.abs(wide) > 6] = 0
     # The disc of a wide canal can slide sideways: the middle lies on the plane of symmetry.
-    return center + posterior[row] * axes[1] + 0.0 * column
+    return center + posterior[int(np.argmax(room.max(axis=1)))] * axes[1]
 
 
 def _deepest(bone: Bone, center: np.ndarray, axes: np.ndarray, box: np.ndarray) -> np.ndarray:
@@ -89,24 +87,28 @@ def _deepest(bone: Bone, center: np.ndarray, axes: np.ndarray, box: np.ndarray) 
     return (weight[..., None] * points).reshape(-1, 3).sum(axis=0) / weight.sum()
 
 
-def _lamina(bone: Bone, canal: np.ndarray, axes: np.ndarray, side: float) -> np.ndarray:
-    """Middle of the lamina: halfway through the first bone behind and beside the canal, where it is thickest."""
-    best, thickest = canal + 10 * (axes[1] + side * axes[0]), 0.0
+def _laminae(bone: Bone, canal: np.ndarray, axes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Middles of the left and right lamina: halfway through the first bone behind and beside the canal.
+
+    Both are taken at the one angle and height where the thinner of the two is thickest.
+    """
+    best, thickest = [canal + 10 * (axes[1] + side * axes[0]) for side in (1.0, -1.0)], 0.0
+    along = np.arange(3, 24, 0.25)
     for angle in np.radians([40, 50, 60]):
         for height in np.arange(-9, 5.1, 1.0):
-            out = np.cos(angle) * axes[1] + np.sin(angle) * side * axes[0]
-            along = np.arange(3, 24, 0.25)
-            depth = sample_distance(bone, canal + height * axes[2] + along[:, None] * out) < 0
-            if not depth.any():
-                continue
-            first = int(np.argmax(depth))
-            rest = np.flatnonzero(~depth[first:])
-            last = first + (int(rest[0]) if len(rest) else len(depth) - first)
-            middle = canal + height * axes[2] + along[(first + last) // 2 - 0] * out
-            deep = -float(sample_distance(bone, middle[None])[0]) - 0.05 * abs(np.degrees(angle) - 50) / 10
-            if deep > thickest:
-                best, thickest = middle, deep
-    return best
+            middles, depths = [], []
+            for side in (1.0, -1.0):
+                out = np.cos(angle) * axes[1] + np.sin(angle) * side * axes[0]
+                line = canal + height * axes[2] + along[:, None] * out
+                distance = sample_distance(bone, line)
+                first = int(np.argmax(distance < 0))
+                outside = np.flatnonzero(distance[first:] >= 0)
+                middle = first + int(outside[0] if len(outside) else len(along) - first) // 2
+                middles.append(line[min(middle, len(line) - 1)])
+                depths.append(-float(distance[min(middle, len(line) - 1)]))
+            if min(depths) > thickest:
+                best, thickest = middles, min(depths)
+    return best[0], best[1]
 
 
 def _cast(bone: Bone, start: np.ndarray, direction: np.ndarray, reach: float) -> float:
@@ -133,19 +135,20 @@ def _frame(
     backward = np.array([0.0, 1.0, 0.0 if name.startswith("C") else -0.5])
     spinous = _extreme(central, backward)
     spinous[0] = np.clip(spinous[0], -3, 3)
-    pillar = {"C1": (10, 26, -12, 6), "C2": (10, 26, -6, 12)}.get(name)
+    pillar = {"C1": (10, 26, -12, 6), "C2": (14, 24, -6, 12)}.get(name)
     sides = {}
     for side, word in ((1.0, "left"), (-1.0, "right")):
         tip = _extreme(local, np.array([side, 0.0, 0.0]))
         if pillar:
             inner, outer, front, back = pillar
         else:
-            inner, outer, front, back = 10, 26, behind - 3, behind + 9
+            inner, outer = (10, 26) if name.startswith("C") else (12, 20)
+            front, back = behind - 3, behind + 9
         span = sorted((side * inner, side * outer))
         box = np.array([(span[0], front, -7.0), (span[1], back, 7.0)])
         sides[f"{word}_transverse_tip"] = tip @ axes + center
         sides[f"{word}_lateral_mass"] = _deepest(bone, center, axes, box)
-        sides[f"{word}_lamina"] = _lamina(bone, canal, axes, side)
+    sides["left_lamina"], sides["right_lamina"] = _laminae(bone, canal, axes)
     dens = None
     if name == "C2":
         dens = _extreme(local[np.abs(local[:, 0]) < 6], np.array([0.0, 0.0, 1.0]), 1.0) @ axes + center
@@ -156,8 +159,7 @@ def _frame(
 
 
 def _measure(name: str, vertebrae: Meshes, discs: Meshes, bones: dict[str, Bone]) -> VertebraFrame:
-    order = [level for level in _levels(vertebrae)]
-    above = order[order.index(name) - 1] if order.index(name) else None
+    above = CHAIN[CHAIN.index(name) - 1]
     points, bone = _points(vertebrae[name]), bones[name]
     middle, left = symmetry_plane(points, np.array([1.0, 0.0, 0.0]))
 
@@ -180,12 +182,9 @@ def _measure(name: str, vertebrae: Meshes, discs: Meshes, bones: dict[str, Bone]
         ring = [bone] + ([bones["C2"]] if "C2" in bones else [])
         canal = _canal(ring, center, axes, (-half, half))
     else:
-        below = _points(discs[name]) if name in discs else None
-        top = _points(discs[above]) if above in discs else None
-        if below is None or (top is None and name != "C2"):
-            raise KeyError(name)
+        below = _points(discs[name])
         low = on_plane(below.mean(axis=0))
-        if top is None:
+        if name == "C2":
             # C2: its long axis runs from the disc through the dens.
             axes = _axes(left, np.array([0.0, 0.0, 1.0]))
             for _ in range(3):
@@ -195,10 +194,16 @@ def _measure(name: str, vertebrae: Meshes, discs: Meshes, bones: dict[str, Bone]
             center = low + 11.0 * axes[2]
             ends = [below]
         else:
+            top = _points(discs[above])
             axes = _axes(left, top.mean(axis=0) - below.mean(axis=0))
             center = on_plane((top.mean(axis=0) + below.mean(axis=0)) / 2)
             ends = [top, below]
         sizes = np.array([np.ptp((end @ axes.T)[:, :2], axis=0) / 2 for end in ends]).mean(axis=0)
+        # Depth is measured in the body's own middle: thoracic discs reach back beside the canal.
+        heights = center + np.array([-3.0, 0.0, 3.0])[:, None] * axes[2]
+        front, back = (float(np.mean([_cast(bone, at, way * axes[1], 25) for at in heights])) for way in (-1, 1))
+        center = center + (back - front) / 2 * axes[1]
+        sizes[1] = (front + back) / 2
         down = _cast(bone, center, -axes[2], 25)
         half = down if name == "C2" else (down + _cast(bone, center, axes[2], 25)) / 2
         half_size = np.array([*sizes, half])
@@ -222,7 +227,9 @@ def find_frames(parts: Meshes, discs: Meshes, bones: dict[str, Bone]) -> dict[st
     }
 
 
-def find_joints(parts: Meshes, discs: Meshes, frames: dict[str, VertebraFrame]) -> dict[str, tuple[float, float, float]]:
+def find_joints(
+    parts: Meshes, discs: Meshes, frames: dict[str, VertebraFrame]
+) -> dict[str, tuple[float, float, float]]:
     """Centres of rotation, LPS mm, keyed by the upper link: the middle of the disc below it.
 
     "skull" turns between the condyles, on top of C1's lateral masses; "C1" about the dens at C1's height;

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..progress import Progress
 from .neck import TISSUES, VertebraFrame
-from .voxelise import Grid, Mesh, closed, distance_outside, occupancy
+from .painting import inside_hull, paint_ellipsoid, paint_mesh, paint_tube
+from .voxelise import Grid, Mesh, closed, distance_outside
 
 Meshes = dict[str, list[Mesh]]
 SPACING = 2.0
@@ -18,64 +19,11 @@ _VALUE = {name: value for value, name in enumerate(TISSUES)}
 # Lateral, posterior and radius in mm, from a body's centre, at C1, C3, C5, C7, T2 and T5 (heights in
 # vertebral steps from C1): where each tube runs.
 _HEIGHTS = (0.0, 2.0, 4.0, 6.0, 8.0, 11.0)
-_CAROTID = ((24, -8, 3.0), (25, -14, 3.5), (25, -20, 4.0), (22, -22, 4.0), (18, -24, 4.5), (18, -26, 5.0))
-_JUGULAR = ((28, -2, 4.5), (31, -10, 5.5), (33, -18, 6.0), (31, -20, 6.5), (24, -30, 6.5), (22, -34, 7.0))
+_CAROTID = ((24, -17, 3.0), (25, -14, 3.5), (25, -20, 4.0), (22, -22, 4.0), (18, -24, 4.5), (18, -26, 5.0))
+_JUGULAR = ((29, -12, 4.5), (31, -10, 5.5), (33, -18, 6.0), (31, -20, 6.5), (24, -30, 6.5), (22, -34, 7.0))
 _AIRWAY = ((0, -26, 9.0), (0, -22, 8.5), (0, -26, 8.0), (0, -30, 8.5), (0, -30, 8.5), (0, -28, 8.0))
 _OESOPHAGUS = ((2, -12, 3.0), (2, -13, 4.0), (2, -14, 5.0), (4, -16, 6.0), (6, -17, 6.5), (6, -18, 7.0))
 _PREVERTEBRAL = ((6, -10, 3.5), (7, -10, 4.5), (8, -10, 5.0), (9, -10, 5.0), (9, -11, 4.0), (9, -12, 3.0))
-
-
-def paint_mesh(array: np.ndarray, grid: Grid, mesh: Mesh, value: object) -> None:
-    """Set the voxels of `array` [z, y, x] inside the mesh to `value`, looking only at the mesh's own box."""
-    first = np.clip(np.floor(grid.index(mesh.vertices.min(0))).astype(int) - 1, 0, None)
-    last = np.minimum(np.ceil(grid.index(mesh.vertices.max(0))).astype(int) + 2, grid.shape)
-    if (last <= first).any():
-        return
-    origin = np.array(grid.origin) + grid.spacing * first[::-1]
-    box = Grid(tuple(float(v) for v in origin), grid.spacing, tuple(int(n) for n in last - first))
-    array[tuple(slice(a, b) for a, b in zip(first, last, strict=True))][occupancy(mesh, box)] = value
-
-
-def paint_tube(array: np.ndarray, grid: Grid, points: np.ndarray, radii: np.ndarray, value: object) -> None:
-    """Set the voxels within `radii` [n] (mm) of the curve through `points` [n, 3] (LPS mm) to `value`."""
-    length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
-    fine = np.arange(0, length[-1], grid.spacing / 2)
-    along = np.stack([np.interp(fine, length, points[:, axis]) for axis in range(3)], 1)
-    for point, radius in zip(along, np.interp(fine, length, radii), strict=True):
-        paint_ellipsoid(array, grid, point, (radius, radius, radius), value)
-
-
-def paint_ellipsoid(array: np.ndarray, grid: Grid, center: np.ndarray, radii: tuple, value: object) -> None:
-    """Set the voxels inside an ellipsoid (LPS mm; radii along x, y, z) to `value`."""
-    middle, half = grid.index(np.asarray(center)), np.array(radii, float)[::-1] / grid.spacing
-    first = np.clip(np.ceil(middle - half).astype(int), 0, None)
-    last = np.minimum(np.floor(middle + half).astype(int) + 1, grid.shape)
-    if (last <= first).any():
-        return
-    offsets = [(np.arange(a, b) - m) / h for a, b, m, h in zip(first, last, middle, half, strict=True)]
-    inside = offsets[0][:, None, None] ** 2 + offsets[1][None, :, None] ** 2 + offsets[2][None, None, :] ** 2 <= 1
-    array[tuple(slice(a, b) for a, b in zip(first, last, strict=True))][inside] = value
-
-
-def inside_hull(points: np.ndarray, grid: Grid, margin: float) -> np.ndarray:
-    """Voxels at least `margin` mm inside the convex hull of `points` [n, 3]: bool [z, y, x]."""
-    from scipy.spatial import ConvexHull
-
-    # One point per 8 mm cell is enough and keeps the hull's facets few.
-    _, chosen = np.unique(np.round(points / 8), axis=0, return_index=True)
-    planes = ConvexHull(points[chosen]).equations
-    z, y, x = grid.axes()
-    inside = np.ones(grid.shape, bool)
-    first = np.clip(np.floor(grid.index(points.min(0))).astype(int), 0, None)
-    last = np.minimum(np.ceil(grid.index(points.max(0))).astype(int) + 1, grid.shape)
-    box = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
-    part = np.ones(tuple(last - first), bool)
-    z, y, x = z[box[0]], y[:, box[1]], x[:, :, box[2]]
-    for a, b, c, d in planes:
-        part &= (a * x + b * y) + (c * z + d) < -margin
-    inside[:] = False
-    inside[box] = part
-    return inside
 
 
 class _Spine:
@@ -90,8 +38,8 @@ class _Spine:
         steps, last = np.atleast_1d(np.asarray(steps, float)), len(self.centers) - 1
         inner = np.clip(steps, 0, last)
         places = np.stack([np.interp(inner, np.arange(last + 1), self.centers[:, a]) for a in range(3)], 1)
-        ends = np.where(steps[:, None] < 0, self.centers[min(1, last)] - self.centers[0], self.centers[last] - self.centers[max(last - 1, 0)])
-        return places + ends * np.where(steps < 0, -1, 1)[:, None] * np.abs(steps - inner)[:, None]
+        first_step, last_step = np.diff(self.centers[: min(2, last + 1)], axis=0), np.diff(self.centers, axis=0)[-1:]
+        return places + np.where(steps[:, None] < 0, first_step, last_step) * (steps - inner)[:, None]
 
     def tube(self, table: tuple, first: float, last: float, side: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         """Points and radii of the tube in `table` between two heights, on the left (1) or right (-1)."""
@@ -176,22 +124,50 @@ def build_tissue(
     for meshes in bones.values():
         for mesh in meshes:
             paint_mesh(bone, grid, mesh, True)
+    _paint_suboccipital(tissue, bone, grid, frames, min(first_muscle + len(muscles) + 5, 254))
+    _fill_between_muscles(tissue, bone, grid)
     progress.step(0.5)
     solid = bone | (tissue > 0)
     _paint_chest(tissue, solid, grid, bones, frames)
     progress.step(0.6)
     _paint_neck(tissue, solid, grid, frames, min(first_muscle + len(muscles), 250))
-    _paint_head(tissue, solid, grid, bones, frames)
+    _paint_head(tissue, solid, grid, bones, frames, min(first_muscle + len(muscles) + 3, 254))
     for group, word in ((cartilage, "cartilage"), (discs, "disc")):
         for meshes in group.values():
             for mesh in meshes:
                 paint_mesh(tissue, grid, mesh, _VALUE[word])
-    if frames:
+    if len(frames) > 1:
         canal = np.array([frame.canal for frame in frames.values()])
-        ends = np.array([canal[0] + (canal[0] - canal[min(1, len(canal) - 1)]), *canal, 2 * canal[-1] - canal[max(len(canal) - 2, 0)]])
-        paint_tube(tissue, grid, ends, np.full(len(ends), 7.5), _VALUE["spinal canal"])
+        canal = np.array([2 * canal[0] - canal[1], *canal, 4 * canal[-1] - 3 * canal[-2]])
+        paint_tube(tissue, grid, canal, np.full(len(canal), 7.5), _VALUE["spinal canal"])
     progress.step(0.8)
     return tissue, _body(solid | (tissue > 0), grid), grid
+
+
+def _paint_suboccipital(
+    tissue: np.ndarray, bone: np.ndarray, grid: Grid, frames: dict[str, VertebraFrame], value: int
+) -> None:
+    """The two deep muscles that the set lacks: from C2's spine to C1's transverse tip and to the occiput."""
+    if "C1" not in frames or "C2" not in frames:
+        return
+    spine = np.array(frames["C2"].spinous_tip)
+    for number, side in enumerate(("left", "right")):
+        atlas = np.array(getattr(frames["C1"], f"{side}_transverse_tip"))
+        occiput = (spine + atlas) / 2 + [0, 4, 34]
+        free = np.zeros(tissue.shape, bool)
+        for start, end in ((spine, atlas), (spine, occiput)):
+            start, end = start + 0.15 * (end - start), start + 0.9 * (end - start)
+            paint_tube(free, grid, np.array([start, (start + end) / 2, end]), np.array([4.0, 7.0, 5.0]), True)
+        tissue[free & ~bone & (tissue == 0)] = value + number
+
+
+def _fill_between_muscles(tissue: np.ndarray, bone: np.ndarray, grid: Grid) -> None:
+    """Let muscles swell into the gaps between them: the meshes are slimmer than muscles on CT."""
+    from scipy import ndimage
+
+    apart, nearest = ndimage.distance_transform_edt(tissue == 0, return_indices=True)
+    gap = closed((tissue > 0) | bone, 8 / grid.spacing) & (apart * grid.spacing <= 4.5) & ~bone
+    tissue[gap] = tissue[tuple(index[gap] for index in nearest)]
 
 
 def _paint_neck(
@@ -204,8 +180,8 @@ def _paint_neck(
     for number, side in enumerate((1.0, -1.0)):
         paint_tube(tissue, grid, *spine.tube(_PREVERTEBRAL, 0.0, min(last, 9.0), side), value + number)
         vessel = _VALUE["vessel left" if side > 0 else "vessel right"]
-        paint_tube(tissue, grid, *spine.tube(_JUGULAR, -0.6, last, side), vessel)
-        paint_tube(tissue, grid, *spine.tube(_CAROTID, -0.6, last, side), vessel)
+        paint_tube(tissue, grid, *spine.tube(_JUGULAR, -0.6, last + 3, side), vessel)
+        paint_tube(tissue, grid, *spine.tube(_CAROTID, -0.6, last + 3, side), vessel)
     if last >= 6:
         larynx, radius = spine.tube(_AIRWAY, 3.2, 5.6)
         wide = np.zeros(tissue.shape, bool)
@@ -221,18 +197,22 @@ def _paint_neck(
             lobe = spine.at(5.8)[0] + [side * 17, -27, 0]
             paint_ellipsoid(tissue, grid, lobe, (8, 10, 22), _VALUE["thyroid"])
         paint_ellipsoid(tissue, grid, spine.at(6.2)[0] + [0, -41, 0], (16, 4, 8), _VALUE["thyroid"])
-    paint_tube(tissue, grid, *spine.tube(_OESOPHAGUS, 4.5, last), _VALUE["oesophagus"])
+    paint_tube(tissue, grid, *spine.tube(_OESOPHAGUS, 4.5, last + 3), _VALUE["oesophagus"])
     wall = np.zeros(tissue.shape, bool)
     points, radius = spine.tube(_AIRWAY, -0.8, last)
     paint_tube(wall, grid, points, radius + 3, True)
     solid |= wall
+    tissue[wall & (tissue == 0)] = value + 2
     paint_tube(tissue, grid, points, radius, _VALUE["airway"])
+    for aside in (5.0, -5.0):
+        points, radius = spine.tube(_AIRWAY, -0.6, min(last, 2.8))
+        paint_tube(tissue, grid, points + [aside, 1, 0], radius - 2, _VALUE["airway"])
 
 
 def _paint_head(
-    tissue: np.ndarray, solid: np.ndarray, grid: Grid, bones: Meshes, frames: dict[str, VertebraFrame]
+    tissue: np.ndarray, solid: np.ndarray, grid: Grid, bones: Meshes, frames: dict[str, VertebraFrame], value: int
 ) -> None:
-    """Brain, mouth with tongue, nasal air, glands and a nose, as far as skull and mandible are there."""
+    """Brain, mouth, nasal air, glands, nose, muscles of the jaw (from `value` up): where there is a skull or jaw."""
     if "skull" in bones and "C1" in frames:
         skull = np.zeros(tissue.shape, bool)
         for mesh in bones["skull"]:
@@ -249,9 +229,18 @@ def _paint_head(
         for aside in (3.5, -3.5):
             lower, upper = front + [aside, 16, -22], front + [aside, 62, -10]
             paint_tube(tissue, grid, np.array([lower, upper]), np.array([3.5, 5.0]), _VALUE["airway"])
+            sinus = front + [aside * 6.5, 41, -11]
+            paint_ellipsoid(tissue, grid, sinus, (9, 11, 11), _VALUE["airway"])
     if "mandible" in bones:
         jaw = np.concatenate([mesh.vertices for mesh in bones["mandible"]])
         low, high, x = jaw.min(0), jaw.max(0), float(np.median(jaw[:, 0]))
+        size = high - low
+        paint_ellipsoid(tissue, grid, [x, low[1] + 0.36 * size[1], low[2] + 6], (20, 28, 7), value)
+        for side in (1.0, -1.0):
+            # Masseter, then medial pterygoid: lateral mm, then fractions of the jaw's depth and height.
+            for ends in (((53, 0.55, 0.92), (47, 0.70, 0.25)), ((26, 0.60, 0.70), (38, 0.74, 0.30))):
+                points = np.array([(x + side * a, low[1] + b * size[1], low[2] + c * size[2]) for a, b, c in ends])
+                paint_tube(tissue, grid, points, np.full(2, 7.0), value + (side > 0))
         mouth = np.array([x, low[1] + 0.42 * (high[1] - low[1]), low[2] + 0.47 * (high[2] - low[2])])
         paint_ellipsoid(tissue, grid, mouth, (25, 33, 20), _VALUE["oral cavity air"])
         paint_ellipsoid(tissue, grid, mouth - [0, 0, 4], (24, 32, 20), _VALUE["tongue"])
@@ -267,7 +256,8 @@ def _paint_chest(
 ) -> None:
     """Lungs inside the ribs of each side, leaving the mediastinum; the chest counts as solid for the skin."""
     for side in ("left", "right"):
-        ribs = [mesh.vertices for name, meshes in bones.items() if name.startswith(side) and name.endswith("rib") for mesh in meshes]
+        names = [name for name in bones if name.startswith(side) and name.endswith("rib")]
+        ribs = [mesh.vertices for name in names for mesh in bones[name]]
         if not ribs or not frames:
             continue
         points = np.concatenate(ribs)

@@ -6,6 +6,8 @@ import csv
 import hashlib
 import json
 import re
+import zipfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from .neck import CHAIN, FIRST_MUSCLE, Bone, Neck, VertebraFrame
 from .voxelise import Mesh, crop_around, read_obj, signed_distance
 
 # Raised whenever the same meshes would give another Neck.
-VERSION = 1
+VERSION = 3
 LICENSE = "CC BY-SA 2.1 Japan"
 SOURCE = "BodyParts3D, (c) The Database Center for Life Science"
 
@@ -119,7 +121,9 @@ def load_mesh_neck(folder: Path, cache: Path | None = None, progress: Progress |
 def voxelise_neck(folder: Path, progress: Progress) -> Neck:
     """Read every mesh that the manifest names and voxelise it; see `load_mesh_neck`."""
     with (folder / "manifest.csv").open(newline="", encoding="utf-8") as table:
-        names = [row["file"] for row in csv.DictReader(table)]
+        names = [row.get("file") or "" for row in csv.DictReader(table)]
+    if not all(names) or not names:
+        raise InputError("The list of meshes needs a file name in each row's column 'file'.", where=table.name)
     parts: dict[tuple[str, str], list[tuple[Part, Mesh]]] = {}
     with progress.stage("Reading meshes", 0.05):
         for number, name in enumerate(sorted(names)):
@@ -150,7 +154,8 @@ def voxelise_neck(folder: Path, progress: Progress) -> Neck:
         joints = find_joints(of_kind["bone"], of_kind["disc"], frames)
     with progress.stage("Building soft tissue", 1.0):
         tissue, body, grid = build_tissue(
-            of_kind["bone"], of_kind["disc"], of_kind["cartilage"], of_kind["muscle"], frames, floor, FIRST_MUSCLE, progress
+            of_kind["bone"], of_kind["disc"], of_kind["cartilage"], of_kind["muscle"],
+            frames, floor, FIRST_MUSCLE, progress,
         )
     return Neck(bones, joints, frames, tissue, body, grid.origin, grid.spacing, SOURCE, LICENSE)
 
@@ -203,5 +208,5 @@ def read_neck(file: Path, key: str | None = None) -> Neck | None:
                 bones, joints, frames, arrays["tissue"], arrays["body"], _tuples(about["tissue_origin"]),
                 about["tissue_spacing"], about["source"], about["license"],
             )
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
