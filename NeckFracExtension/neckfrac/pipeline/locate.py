@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import ndimage
 
-from ..anatomy import LEVELS, N_CLASSES, THORACIC
+from ..anatomy import LEVEL_BY_NAME, LEVELS, N_CLASSES, N_LEVELS, THORACIC
 from ..progress import Progress
-from .grids import Lattice
+from .grids import COARSE_SPACING, Lattice
 from .intensity import Intensity
 
 # Volumes of whole adult vertebrae, ml, on a bone-tight label at 2 mm; a child's are about half, a large
@@ -17,6 +18,9 @@ from .intensity import Intensity
 EXPECTED_ML = {"C1": 11.0, "C2": 14.5, "C3": 9.5, "C4": 9.5, "C5": 10.0, "C6": 11.5, "C7": 14.0}
 # Distances between neighbouring levels' centroids, mm: outside this the order is not a neck's.
 LEAST_STEP, LARGEST_STEP = 6.0, 36.0
+# Pieces of bone no further apart than twice this hang together; discs and the joints of C1 are bridged.
+REACH_VOXELS = 2
+COLUMN_RADIUS = 35.0  # mm: half the depth of a large vertebra, and room for the neck's curve
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +28,13 @@ class Located:
     """Levels on the coarse grid.
 
     probabilities: float16 [N_CLASSES, z, y, x]. centers: LPS mm by level name, in order, only of
-    levels that were found. reason: why no cervical spine was found, or "".
+    levels that were found. spine: bool [z, y, x], where those levels lie. reason: why no cervical spine was
+    found, or "".
     """
 
     probabilities: torch.Tensor
     lattice: Lattice
+    spine: np.ndarray
     centers: dict[str, tuple[float, float, float]]
     reason: str = ""
 
@@ -68,22 +74,46 @@ def locate(
             image, second, window, network, intensity, lambda f: progress.step(0.7 + 0.3 * f), before=probabilities
         )
     probabilities = probabilities[(slice(None), *(slice(0, n) for n in scan.shape))]
-    centers, reason = decide_levels(probabilities, lattice)
-    return Located(probabilities.cpu(), lattice, centers, reason)
+    labels = in_one_column(probabilities.argmax(dim=0).cpu().numpy())
+    centers, reason = decide_levels(labels, lattice)
+    spine = np.isin(labels, [LEVEL_BY_NAME[name].label for name in centers])
+    return Located(probabilities.cpu(), lattice, spine, centers, reason)
 
 
-def decide_levels(probabilities: torch.Tensor, lattice: Lattice) -> tuple[dict[str, tuple[float, ...]], str]:
-    """The levels that hold together as a chain: their centres, and why there is none if there is none."""
-    labels = probabilities.argmax(dim=0)
+def in_one_column(labels: np.ndarray) -> np.ndarray:
+    """Labels [z, y, x] with vertebrae only near the column of bone that holds most of C1 to C7.
+
+    Facial bones are sometimes taken for vertebrae. They lie COLUMN_RADIUS or more from the straight line
+    through that column; pieces that lie above or below it, beyond a level that was missed, stay.
+    """
+    vertebrae = (labels > 0) & (labels <= THORACIC)
+    pieces, count = ndimage.label(ndimage.binary_dilation(vertebrae, iterations=REACH_VOXELS))
+    if count < 2:
+        return labels
+    cervical = (labels > 0) & (labels <= N_LEVELS)
+    column = np.argwhere(cervical & (pieces == 1 + np.argmax(np.bincount(pieces[cervical], minlength=count + 1)[1:])))
+    if not len(column):
+        return labels
+    z = column[:, 0]
+    degree = 1 if np.ptp(z) * COARSE_SPACING > COLUMN_RADIUS else 0
+    lines = [np.polynomial.Polynomial.fit(z, column[:, axis], degree) for axis in (1, 2)]
+    middles = np.array(ndimage.center_of_mass(vertebrae, pieces, np.arange(1, count + 1)))
+    beside = np.hypot(*(middles[:, axis] - line(middles[:, 0]) for axis, line in zip((1, 2), lines, strict=True)))
+    stray = np.concatenate([[False], beside * COARSE_SPACING > COLUMN_RADIUS])
+    return np.where(vertebrae & stray[pieces], 0, labels)
+
+
+def decide_levels(labels: np.ndarray, lattice: Lattice) -> tuple[dict[str, tuple[float, ...]], str]:
+    """The levels of labels [z, y, x] that hold together as a chain: their centres, and why there is none."""
     voxel_ml = float(np.prod(lattice.spacing)) / 1000
     candidates: list[tuple[int, np.ndarray, float]] = []
     for level in LEVELS:
-        where = (labels == level.label).nonzero()
+        where = np.argwhere(labels == level.label)
         volume = len(where) * voxel_ml
         if volume < 0.2 * EXPECTED_ML[level.name]:
             continue
         # The median holds against a few voxels elsewhere.
-        candidates.append((level.label, lattice.to_points(where.double().median(dim=0).values.cpu().numpy()), volume))
+        candidates.append((level.label, lattice.to_points(np.median(where, axis=0)), volume))
     if not candidates:
         return {}, "No voxels look like a cervical vertebra."
     if sum(volume for *_, volume in candidates) > 3 * sum(EXPECTED_ML.values()):

@@ -69,8 +69,7 @@ def segment(
     """Segment the levels that were located. volume: canonical axes."""
     probabilities = prior_groups(located.probabilities)
     absent = [level.label for level in LEVELS if level.name not in located.centers]
-    spine = np.isin(probabilities.argmax(dim=0).numpy(), [LEVEL_BY_NAME[name].label for name in located.centers])
-    lattice, windows = _lattice(spine, located.lattice, window)
+    lattice, windows = _lattice(located.spine, located.lattice, window)
     hu = resample(volume, lattice)
     progress.step(0.1)
 
