@@ -1,14 +1,14 @@
 import csv
 import json
 import re
+from dataclasses import replace
 
-import numpy as np
 import pytest
 from neckfrac.errors import Cancelled, InputError
 from neckfrac.findings import Findings
 from neckfrac.output import folder as folders
 from neckfrac.output.folder import check_result_folder, remove_unfinished, write_result
-from neckfrac.output.pictures import cut, overview, png, view
+from neckfrac.output.pictures import panels
 from neckfrac.output.report import report
 from neckfrac.output.tables import read_json
 from neckfrac.progress import Progress
@@ -88,42 +88,41 @@ def test_a_forced_end_removes_what_is_unfinished(tmp_path):
 
 
 def test_the_report_stands_alone_and_escapes_what_it_is_given(analysis):
-    html = report(analysis, overview(analysis))
+    html = report(analysis, panels(analysis))
     assert "<b>Doe</b>" not in html and "&lt;b&gt;Doe&lt;/b&gt;" in html
-    assert not re.search(r"""(src|href)=["'](?!data:|#)""", html)
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", html) and "url(" not in html and "<script" not in html
     assert "Research use only; not a medical device" in html
     assert "trained on simulated CT only" in html
-    assert html.count("<figure>") == 6
+    assert "ab" * 32 in html and "1.5 s" in html
+    assert html.count("<figure>") == 6 and html.count('class="box drawn"') == 6
     row = re.search(r"<tr[^>]*><td>C7</td>.*?</tr>", html).group()
     assert "not seen" in row and "negative" not in row
+    assert re.search(r"Not seen: C7\.", html)
+
+
+def test_a_report_without_a_finding_has_no_views_and_no_switch(analysis):
+    levels = tuple(
+        replace(level, status="negative", severity=None, box=None) if level.status == "positive" else level
+        for level in analysis.findings.levels
+    )
+    findings = replace(analysis.findings, levels=levels, patient_status="negative", patient_probability=0.2)
+    html = report(replace(analysis, findings=findings), panels(analysis))
+    assert "No level above its threshold" in html and "<figure>" not in html and "checkbox" not in html
+
+
+def test_a_finding_without_a_box_is_shown_at_its_vertebra_and_without_either_says_so(analysis):
+    second = analysis.findings.levels[1]
+    nowhere = {"box": None, "center": None}
+    for change, expected in (({"box": None}, "No region stands out"), (nowhere, "No place is known")):
+        levels = (replace(second, **change), *analysis.findings.levels[2:])
+        html = report(replace(analysis, findings=replace(analysis.findings, levels=levels)), panels(analysis))
+        assert expected in html
 
 
 def test_a_study_without_a_neck_gets_a_report_that_says_so():
     analysis = make_analysis(empty=True)
-    html = report(analysis, overview(analysis))
+    html = report(analysis, panels(analysis))
     assert "No cervical spine found" in html and "negative" not in html
-
-
-@pytest.mark.parametrize(("axes", "flips"), [((0, 1, 2), ()), ((2, 0, 1), (1,)), ((1, 2, 0), (0, 2))])
-def test_a_view_shows_the_same_place_whatever_the_stored_axes(axes, flips):
-    center = center_of(1)
-    stored, turned = make_analysis().volume, make_analysis(axes, flips).volume
-    planes = [cut(volume, volume.voxels, center, "sagittal", (30, 20), 0.5) for volume in (stored, turned)]
-    np.testing.assert_allclose(*planes, atol=1)
-
-
-def test_a_view_has_the_front_on_the_left_and_the_head_on_top(analysis):
-    volume = analysis.volume
-    analysis.volume.voxels[...] = -1000
-    z, y, x = np.rint(volume.to_indices(center_of(2) + np.array([0, -12, 14]))).astype(int)
-    volume.voxels[z - 1 : z + 2, y - 2 : y + 3, x - 1 : x + 2] = 3000
-    picture = view(analysis, center_of(2), "sagittal", (30, 30), 0.5, heat=False).astype(int).sum(axis=2)
-    row, column = np.unravel_index(np.argmax(picture[20:-20, 20:-20]), (81, 81))
-    assert row < 35 and column < 35
-
-
-def test_pictures_are_png(analysis):
-    assert png(overview(analysis)).startswith(b"\x89PNG")
 
 
 def test_findings_of_another_major_schema_are_refused(analysis):

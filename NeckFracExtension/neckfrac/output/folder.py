@@ -45,7 +45,8 @@ def write_result(
 
     Raises InputError when it can't be written; then, and when cancelled, nothing is left and an old result stays.
     """
-    from .pictures import overview, write_png
+    from .images import write_png
+    from .pictures import overview, panels
     from .report import report
     from .scene_file import write_scene
     from .tables import write_csv, write_json
@@ -57,8 +58,8 @@ def write_result(
     _UNFINISHED.add(unfinished)
     try:
         with progress.stage("Drawing the report", until=0.8):
-            picture = overview(analysis)
-            write_png(picture, unfinished / "overview.png")
+            picture = panels(analysis)
+            write_png(overview(analysis, picture), unfinished / "overview.png")
             progress.step(0.5)
         with progress.stage("Writing the scene", until=0.98):
             write_scene(analysis, unfinished / "scene.mrb", progress=progress)

@@ -9,22 +9,26 @@ import numpy as np
 
 from .. import DISCLAIMER, __version__
 from ..findings import NOT_SEEN, POSITIVE, Analysis, Findings, VertebraFinding
-from .pictures import png, view
-from .scene import SEVERITY_COLORS
+from .images import png
+from .planes import Plane, gray, overlay
+from .report_style import STYLE
+from .scene import HEAT_SHOWN_FROM, SEVERITY_COLORS
 
-VIEW_HALF, VIEW_PIXEL = (40.0, 40.0), 0.22  # mm
+VIEW_HALF, VIEW_PIXEL = (40.0, 40.0), 0.2  # mm
 
 
 def report(analysis: Analysis, picture: np.ndarray) -> str:
-    """HTML with table, overview picture and three views of each finding. picture: the overview, RGB."""
+    """HTML with table, overview picture and three views of each finding. picture: `pictures.panels`, RGB."""
     findings = analysis.findings
     body = [
         _header(findings),
         _verdict(findings),
-        f'<img class="overview" alt="Overview" src="{_data(picture)}">',
+        f'<img class="overview" alt="Overview of the cervical spine" src="{_data(picture)}">',
+        f'<p class="small">{_caption(findings)}</p>',
+        _warnings(findings),
         _table(findings),
-        *(_finding(analysis, level) for level in findings.positive),
-        _notes(findings),
+        *_views(analysis),
+        _making(findings),
     ]
     title = escape(f"NeckFrac: {findings.study.series_description or findings.study.source or 'study'}")
     return (
@@ -36,101 +40,185 @@ def report(analysis: Analysis, picture: np.ndarray) -> str:
 
 def _header(findings: Findings) -> str:
     study = findings.study
+    date = study.study_date
+    if len(date) == 8 and date.isdigit():
+        date = f"{date[:4]}-{date[4:6]}-{date[6:]}"
     facts = {
         "Patient": study.patient_name.replace("^", " ").strip(),
         "Patient ID": study.patient_id,
         "Study": study.study_description,
         "Series": study.series_description or study.source,
-        "Date": study.study_date,
-        "Series UID": study.series_uid,
+        "Date": date,
     }
     items = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items() if v)
-    return f'<header><h1>Cervical spine CT</h1><p class="research">{escape(DISCLAIMER)}</p><dl>{items}</dl></header>'
+    if study.series_uid:
+        # The end tells series apart; the whole is in findings.json.
+        short = study.series_uid if len(study.series_uid) <= 20 else "…" + study.series_uid[-18:]
+        uid = f'<dd title="{escape(study.series_uid)}"><code>{escape(short)}</code></dd>'
+        items += f"<div><dt>Series UID</dt>{uid}</div>"
+    return (
+        f'<header><div class="title"><h1>Cervical spine CT</h1><p class="research">{escape(DISCLAIMER)}</p></div>'
+        f"<dl>{items}</dl></header>"
+    )
 
 
 def _verdict(findings: Findings) -> str:
-    point = f"{findings.operating_point} operating point"
+    point = f"{escape(findings.operating_point)} operating point"
     if findings.patient_status == NOT_SEEN:
-        said = "<h2>No cervical spine found</h2><p>Nothing is said of any level.</p>"
+        said = "<div><h2>No cervical spine found</h2><p>No level is seen, so nothing is said of any.</p></div>"
         return f'<section class="verdict none">{said}</section>'
-    seen = [level for level in findings.levels if level.probability is not None]
     if findings.positive:
         names = ", ".join(level.level for level in findings.positive)
         line, kind = f"Suspected fracture: {names}", "found"
     elif findings.patient_status == POSITIVE:
         line, kind = "Suspected fracture, no level stands out", "found"
     else:
-        line, kind = "No level above the threshold", "clear"
-    highest = max(seen, key=lambda level: level.probability)
+        line, kind = "No level above its threshold", "clear"
+    unseen = [level.level for level in findings.levels if level.status == NOT_SEEN]
+    judged = [level for level in findings.levels if level.probability is not None]
+    highest = max(judged, key=lambda level: level.probability)
+    said = [f"Patient threshold {findings.patient_threshold:.2f}, {point}."]
+    said.append(f"Highest level: {highest.level}, {highest.probability:.2f}.")
+    if unseen:
+        said.append(f"Not seen: {', '.join(unseen)}.")
     return (
-        f'<section class="verdict {kind}"><h2>{line}</h2><p>Patient probability '
-        f"<b>{findings.patient_probability:.2f}</b> (threshold {findings.patient_threshold:.2f}, {point}). "
-        f"Highest level: {highest.level}, {highest.probability:.2f}.</p></section>"
+        f'<section class="verdict {kind}"><div><h2>{line}</h2><p>{" ".join(said)}</p></div>'
+        f'<p class="figure"><b>{_number(findings.patient_probability)}</b>patient probability</p></section>'
     )
+
+
+def _caption(findings: Findings) -> str:
+    if findings.patient_status == NOT_SEEN:
+        return "The middle of the scan: sagittal and coronal, bone window."
+    return (
+        "Sagittal and coronal planes that follow the vertebral bodies (curved; measure elsewhere), bone window; the "
+        "segmented vertebrae from the left and the front. Boxes are projected: a box may lie before or behind a plane."
+    )
+
+
+def _warnings(findings: Findings) -> str:
+    if not findings.warnings:
+        return ""
+    items = "".join(f"<li>{escape(warning)}</li>" for warning in findings.warnings)
+    return f'<section class="warnings"><h2>Please note</h2><ul>{items}</ul></section>'
 
 
 def _table(findings: Findings) -> str:
     members = sorted({name for level in findings.levels for name in level.members})
     heads = ["Level", "Probability", "Call", "Severity", "In view", "Threshold", *members]
     rows = "".join(_row(level, members) for level in findings.levels)
-    head = "".join(f"<th>{escape(h)}</th>" for h in heads)
-    return f"<section><h2>Levels</h2><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></section>"
+    head = "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
+    return (
+        f'<section><h2>Levels</h2><div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div></section>"
+    )
 
 
 def _row(level: VertebraFinding, members: list[str]) -> str:
     if level.status == NOT_SEEN:
         return f'<tr class="unseen"><td>{level.level}</td><td colspan="{5 + len(members)}">not seen</td></tr>'
-    width, color = round(100 * level.probability), _color(level.severity)
-    bar = f'<span class="bar"><i style="width:{width}%;background:{color}"></i></span> {level.probability:.2f}'
+    bar = (
+        f'<span class="bar"><i style="width:{100 * level.probability:.0f}%;background:{_color(level.severity)}"></i>'
+        f'<s style="left:{100 * level.threshold:.0f}%"></s></span>{level.probability:.2f}'
+    )
+    chip = f'<span class="chip" style="background:{_color(level.severity)}"></span>' if level.severity else ""
     cells = [
-        bar,
+        f'<span class="measure">{bar}</span>',
         level.status,
-        level.severity or "",
+        chip + (level.severity or ""),
         f"{level.share_in_view:.0%}",
         f"{level.threshold:.2f}",
-        *(f"{level.members[name]:.2f}" if name in level.members else "" for name in members),
+        *(_number(level.members.get(name)) for name in members),
     ]
     link = f'<a href="#{level.level}">{level.level}</a>' if level.status == POSITIVE else level.level
     kind = ' class="positive"' if level.status == POSITIVE else ""
     return f"<tr{kind}><td>{link}</td>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
+def _views(analysis: Analysis) -> list[str]:
+    """The switch for what is drawn over the CT, and a section a finding; the switch must come before them."""
+    shown = [_finding(analysis, level) for level in analysis.findings.positive]
+    if not shown:
+        return []
+    switch = (
+        '<input type="checkbox" id="drawn" checked><label for="drawn">Show boxes, outlines and heat over the CT</label>'
+    )
+    return [switch, *shown]
+
+
 def _finding(analysis: Analysis, level: VertebraFinding) -> str:
     """Axial, sagittal and coronal view through the box's centre, or the vertebra's where there is no box."""
-    center = level.box.center if level.box is not None else np.array(level.center)
-    boxes = [(level.box, level.severity)] if level.box is not None else []
-    views = ""
-    for plane in ("axial", "sagittal", "coronal"):
-        picture = view(analysis, center, plane, VIEW_HALF, VIEW_PIXEL, boxes=boxes)
-        image = f'<img alt="{level.level} {plane}" src="{_data(picture)}">'
-        views += f"<figure>{image}<figcaption>{plane}</figcaption></figure>"
-    place = ", ".join(f"{value:.0f}" for value in center)
-    size = "" if level.box is None else " Box " + " x ".join(f"{v:.0f}" for v in level.box.size) + " mm (x, y, z)."
+    heading = f"<h2>{level.level} fracture {level.probability:.2f}<small>{level.severity} severity</small></h2>"
+    if level.box is not None:
+        center = level.box.center
+        size = " × ".join(f"{value:.0f}" for value in level.box.size)
+        place = f"Suspected region {size} mm (left–right, front–back, up–down)"
+    elif level.center is not None:
+        center, place = np.array(level.center), "No region stands out; shown is the vertebra's centre"
+    else:
+        return f'<section id="{level.level}" class="finding">{heading}<p>No place is known.</p></section>'
+    planes = [Plane(name, center, VIEW_HALF, VIEW_PIXEL) for name in ("axial", "sagittal", "coronal")]
+    views = "".join(_view(analysis, level, plane) for plane in planes)
+    sides = zip("RAI", "LPS", center, strict=True)
+    where = ", ".join(f"{below if value < 0 else above} {abs(value):.0f}" for below, above, value in sides)
     return (
-        f'<section id="{level.level}" class="finding">'
-        f"<h2>{level.level}: {level.probability:.2f}, {level.severity} severity</h2>"
-        f"<p>Centre at ({place}) mm, LPS.{size} Heat map from Model II, shown above 25 %.</p>"
+        f'<section id="{level.level}" class="finding">{heading}'
+        f"<p>{place}, centre at {where} mm.</p>"
         f'<div class="views">{views}</div></section>'
     )
 
 
-def _notes(findings: Findings) -> str:
-    warnings = "".join(f"<li>{escape(warning)}</li>" for warning in findings.warnings)
+def _view(analysis: Analysis, level: VertebraFinding, plane: Plane) -> str:
+    """The CT, what is drawn over it, and as vectors the box, the patient's sides and a scale."""
+    height, width = plane.shape
+    drawn = ""
+    if level.box is not None:
+        r0, c0, r1, c1 = plane.rectangle(level.box)
+        place = f'x="{c0:.1f}" y="{r0:.1f}" width="{c1 - c0:.1f}" height="{r1 - r0:.1f}"'
+        drawn = (
+            f'<rect class="under drawn" {place}/><rect class="box drawn" stroke="{_color(level.severity)}" {place}/>'
+        )
+    top, bottom, left, right = plane.letters
+    across, down = width / 2, height / 2
+    places = ((top, across, 22), (bottom, across, height - 10), (left, 14, down), (right, width - 14, down))
+    letters = "".join(f'<text x="{x:.0f}" y="{y:.0f}">{letter}</text>' for letter, x, y in places)
+    end, length = width - 12, 20 / plane.pixel
+    scale = (
+        f'<path d="M{end - length:.0f} {height - 12}H{end}"/>'
+        f'<text class="scale" x="{end - length / 2:.0f}" y="{height - 18}">2 cm</text>'
+    )
+    name = f"{level.level}, {plane.name}"
+    return (
+        f'<figure><div class="view"><img alt="{name}" src="{_data(gray(plane, analysis))}">'
+        f'<img class="drawn" alt="" src="{_data(overlay(plane, analysis))}">'
+        f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{drawn}{letters}{scale}</svg></div>'
+        f"<figcaption>{plane.name}</figcaption></figure>"
+    )
+
+
+def _making(findings: Findings) -> str:
     models = "".join(
         f"<tr><td>{escape(m.name)}</td><td>{escape(m.version)}</td><td>{escape(m.step)}</td>"
-        f"<td><code>{escape(m.sha256[:16])}</code></td><td>{escape(m.trained_on)}</td></tr>"
+        f"<td>{escape(m.trained_on)}</td><td><code>{escape(m.sha256)}</code></td></tr>"
         for m in findings.models
     )
+    heads = "".join(f'<th scope="col">{head}</th>' for head in ("Network", "Version", "Step", "Trained on", "SHA-256"))
     timings = "".join(f"<tr><td>{escape(k)}</td><td>{v:.1f} s</td></tr>" for k, v in findings.timings.items())
     return (
-        (f'<section class="warnings"><h2>Notes</h2><ul>{warnings}</ul></section>' if warnings else "")
-        + "<section><h2>How this was made</h2><p>The networks were trained on simulated CT only; no patient with a "
-        "fracture was used to train or to measure them. Severity ranks how far the probability lies above the "
-        "threshold; it does not grade the fracture.</p>"
-        "<table><thead><tr><th>Model</th><th>Version</th><th>Step</th><th>SHA-256</th><th>Trained on</th></tr></thead>"
-        f"<tbody>{models}</tbody></table><table class='narrow'><tbody>{timings}</tbody></table>"
-        f"<p class='small'>NeckFrac {escape(__version__)}. {escape(DISCLAIMER)}</p></section>"
+        '<section class="making"><h2>How this was made</h2>'
+        "<p>The networks were trained on simulated CT only; no patient with a fracture was used to train or to "
+        "measure them. A level is called positive when its probability reaches its threshold. Severity (low, medium, "
+        "high) ranks how far above the threshold it lies; it does not grade instability. A level outside the scan is "
+        f"<i>not seen</i>. The heat map shows what speaks for a fracture, from {HEAT_SHOWN_FROM:.0f} % up.</p>"
+        f'<div class="scroll"><table class="models"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{models}</tbody></table></div>"
+        f'<table class="narrow"><tbody>{timings}</tbody></table>'
+        f'<p class="small">NeckFrac {escape(__version__)}. {escape(DISCLAIMER)}</p></section>'
     )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _color(severity: str | None) -> str:
@@ -141,30 +229,3 @@ def _color(severity: str | None) -> str:
 
 def _data(picture: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(png(picture)).decode("ascii")
-
-
-STYLE = """
-:root{color-scheme:light dark;--ink:#16202a;--soft:#5d6b78;--paper:#fff;--line:#dde3e8;--tint:#f3f6f8;--alarm:#c43d0e}
-@media(prefers-color-scheme:dark){:root{--ink:#e6ebf0;--soft:#9aa7b3;--paper:#12161a;--line:#2a323a;--tint:#1a2026;
---alarm:#ff8a5c}}
-*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,"Segoe UI",
-Roboto,"DejaVu Sans",sans-serif}main{max-width:1100px;margin:0 auto;padding:24px}
-h1{font-size:24px;margin:0}h2{font-size:18px;margin:0 0 8px}section{margin:28px 0}
-.research{display:inline-block;margin:6px 0 12px;padding:3px 10px;border:1px solid var(--alarm);border-radius:4px;
-color:var(--alarm);font-weight:600}
-dl{display:flex;flex-wrap:wrap;gap:6px 28px;margin:0}dt{color:var(--soft);font-size:12px}
-dd{margin:0;overflow-wrap:anywhere}
-.verdict{padding:14px 18px;border-radius:8px;background:var(--tint);border-left:6px solid #5b8094}
-.verdict.found{border-color:#d65f00}.verdict p{margin:0}
-.overview{width:100%;border-radius:8px;display:block}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}.narrow{width:auto;margin-top:12px}
-th,td{text-align:left;padding:6px 10px;border-bottom:1px solid var(--line)}
-th{color:var(--soft);font-weight:600;font-size:13px}
-tr.positive td{font-weight:600}tr.unseen td{color:var(--soft);font-style:italic}
-.bar{display:inline-block;width:150px;height:10px;background:var(--line);border-radius:5px;overflow:hidden;
-margin-right:6px}
-.bar i{display:block;height:100%}.views{display:grid;grid-template-columns:repeat(3,1fr);gap:10px}figure{margin:0}
-figure img{width:100%;display:block;border-radius:6px}figcaption{color:var(--soft);font-size:13px}
-.warnings li{margin:2px 0}.small{color:var(--soft);font-size:13px}a{color:inherit}code{font-size:12px}
-@media print{main{max-width:none;padding:0}.finding{break-inside:avoid}}
-"""
