@@ -1,0 +1,112 @@
+"""What passes between the scene and the worker: a volume node out, an Analysis back, both as plain files."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+VOLUME, RESULT = "ct.npy", "result"
+# MRML keeps RAS, the engine LPS: x and y change sign.
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def reasonAgainst(volumeNode):
+    """Why this node can't be analyzed, for the user; None when it can."""
+    if volumeNode is None:
+        return _("Select a CT volume.")
+    if not volumeNode.IsA("vtkMRMLScalarVolumeNode") or volumeNode.IsA("vtkMRMLLabelMapVolumeNode"):
+        return _("Select a scalar volume: a CT, not a labelmap or a color image.")
+    image = volumeNode.GetImageData()
+    if image is None or image.GetPointData().GetScalars() is None:
+        return _("The volume holds no voxels.")
+    if image.GetNumberOfScalarComponents() != 1:
+        return _("The volume has several values a voxel; a CT has one.")
+    if min(image.GetDimensions()) < 2:
+        return _("The volume is a single slice; a CT volume is needed.")
+    if volumeNode.GetParentTransformNode() is not None:
+        return _("The volume is under a transform: harden it first (module Transforms).")
+    return None
+
+
+def affineOf(volumeNode):
+    """The 4x4 affine of the volume: voxel (i, j, k) to mm in LPS."""
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    volumeNode.GetIJKToRASMatrix(matrix)
+    return RAS_TO_LPS @ slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def rasPoint(point):
+    """An LPS point (x, y, z) in mm as [r, a, s]."""
+    return (np.asarray(point, dtype=float) * np.diag(RAS_TO_LPS)[:3]).tolist()
+
+
+def identityOf(volumeNode):
+    """Which study the volume is, as far as the subject hierarchy knows."""
+    identity = {"source": volumeNode.GetName() or "", "format": "MRML"}
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volumeNode.GetScene())
+    item = hierarchy.GetItemByDataNode(volumeNode) if hierarchy else 0
+    if not item:
+        return identity
+    identity["series_uid"] = hierarchy.GetItemUID(item, "DICOM")
+    names = slicer.vtkMRMLSubjectHierarchyConstants
+    study = hierarchy.GetItemAncestorAtLevel(item, names.GetDICOMLevelStudy())
+    patient = hierarchy.GetItemAncestorAtLevel(item, names.GetDICOMLevelPatient())
+    if study:
+        identity["study_uid"] = hierarchy.GetItemUID(study, "DICOM")
+        identity["study_date"] = hierarchy.GetItemAttribute(study, names.GetDICOMStudyDateAttributeName())
+        identity["study_description"] = hierarchy.GetItemAttribute(
+            study, names.GetDICOMStudyDescriptionAttributeName()
+        )
+    if patient:
+        identity["patient_id"] = hierarchy.GetItemAttribute(patient, names.GetDICOMPatientIDAttributeName())
+        identity["patient_name"] = hierarchy.GetItemAttribute(patient, names.GetDICOMPatientNameAttributeName())
+    return {key: value or "" for key, value in identity.items()}
+
+
+def writeVolume(volumeNode, folder):
+    """Write the voxels (HU, int16 or float32, [z, y, x]) to `folder`; the file's path."""
+    voxels = slicer.util.arrayFromVolume(volumeNode)
+    if voxels.dtype.kind in "iub":
+        limits = np.iinfo(np.int16)
+        fits = voxels.dtype.itemsize == 1 or (voxels.min() >= limits.min and voxels.max() <= limits.max)
+        kind = np.int16 if fits else np.float32
+    else:
+        kind = np.float32
+    path = Path(folder) / VOLUME
+    np.save(path, voxels.astype(kind, copy=False), allow_pickle=False)
+    return path
+
+
+def analyzeRequest(identifier, volumeNode, folder, operatingPoint, device):
+    """The worker's request for one volume; writes the voxels to `folder`."""
+    return {
+        "id": identifier,
+        "command": "analyze",
+        "volume": str(writeVolume(volumeNode, folder)),
+        "affine": affineOf(volumeNode).tolist(),
+        "identity": identityOf(volumeNode),
+        "options": {"device": device, "operating_point": operatingPoint},
+        "result": str(Path(folder) / RESULT),
+    }
+
+
+def readAnalysis(folder, affine):
+    """The Analysis that the worker wrote for the volume in `folder`; its arrays stay on disk (memory-mapped).
+
+    ValueError when labels or heat map do not lie on the volume's grid.
+    """
+    from neckfrac.findings import Analysis, Findings
+    from neckfrac.volume import CTVolume
+    from neckfrac.worker import FINDINGS, HEAT, LABELS
+
+    folder = Path(folder)
+    volume = CTVolume(np.load(folder / VOLUME, mmap_mode="r", allow_pickle=False), np.asarray(affine))
+    labels, heat = (np.load(folder / RESULT / name, mmap_mode="r", allow_pickle=False) for name in (LABELS, HEAT))
+    if labels.shape != volume.shape or heat.shape != volume.shape:
+        raise ValueError("the results do not lie on the volume's grid")
+    findings = Findings.from_dict(json.loads((folder / RESULT / FINDINGS).read_text(encoding="utf-8")))
+    return Analysis(volume, labels, heat, findings)
