@@ -3,6 +3,7 @@ import json
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from neckfrac.errors import Cancelled, InputError
 from neckfrac.findings import Findings
@@ -54,6 +55,20 @@ def test_nothing_is_left_when_writing_fails_and_the_old_result_stays(tmp_path, a
         write_result(analysis, tmp_path / "out", overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out" / "old.txt").read_text() == "old"
+
+
+def test_a_disk_that_is_full_while_the_scene_is_written_leaves_nothing_and_says_where(tmp_path, analysis, capfd):
+    resource = pytest.importorskip("resource")
+    analysis.volume.voxels[...] = np.random.default_rng(0).integers(-1000, 2000, analysis.volume.shape)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))  # the CT alone needs more
+    try:
+        with pytest.raises(InputError, match="can't be written") as error:
+            write_result(analysis, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert error.value.where == str(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [] and capfd.readouterr().out == ""
 
 
 def test_cancelling_while_writing_leaves_nothing(tmp_path, analysis):

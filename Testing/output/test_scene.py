@@ -118,19 +118,33 @@ def test_the_given_volume_node_is_used_and_none_is_added(headless, analysis):
     assert headless.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == count + 1  # the new heat map
 
 
-def test_a_failure_on_the_way_leaves_the_scene_as_it_was(headless, analysis, monkeypatch):
-    before = {headless.scene.GetNthNode(n).GetID() for n in range(headless.scene.GetNumberOfNodes())}
+@pytest.mark.parametrize("step", ["_add_table", "_add_heat", "_place"])
+def test_a_failure_on_the_way_leaves_the_scene_as_it_was(headless, analysis, monkeypatch, step):
+    def content(scene):
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(scene)
+        ids = {scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())}
+        return ids, hierarchy.GetNumberOfItems()
+
+    # What any first node of a kind brings along once (its logic's default nodes) is no part of the findings.
+    populate_scene(headless.scene, analysis)
+    before = content(headless.scene)
 
     def fail(*_):
-        raise RuntimeError("no table today")
+        raise RuntimeError("not today")
 
-    monkeypatch.setattr("neckfrac.output.scene._add_table", fail)
-    with pytest.raises(RuntimeError, match="no table"):
+    monkeypatch.setattr(f"neckfrac.output.scene.{step}", fail)
+    with pytest.raises(RuntimeError, match="not today"):
         populate_scene(headless.scene, analysis)
-    scene = headless.scene
-    left = {scene.GetNthNode(n).GetClassName() for n in range(scene.GetNumberOfNodes())
-            if scene.GetNthNode(n).GetID() not in before}  # fmt: skip
-    assert not {name for name in left if "Volume" in name or "Segment" in name or "ROI" in name}
+    assert content(headless.scene) == before
+
+
+def test_a_ct_that_lies_in_a_study_already_keeps_its_place_and_the_findings_join_it(headless, analysis):
+    first = populate_scene(headless.scene, analysis)
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(headless.scene)
+    study = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(first.volume))
+    second = populate_scene(headless.scene, analysis, volume_node=first.volume)
+    for node_ in (second.volume, second.segmentation, second.heat, second.table):
+        assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node_)) == study
 
 
 def test_a_study_without_a_neck_makes_an_empty_segmentation_and_no_boxes(headless):

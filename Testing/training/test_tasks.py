@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-
 from neckfrac.training.tasks import (
     TASKS,
     dice_and_cross_entropy,

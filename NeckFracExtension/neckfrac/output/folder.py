@@ -76,6 +76,11 @@ def write_result(
             where=folder,
             advice="Check the room on the disk.",
         ) from error
+    except InputError as error:
+        if error.where is None or not Path(error.where).is_relative_to(unfinished):
+            raise
+        # The unfinished folder is gone when this is read; what the user named is `folder`.
+        raise InputError(error.what, where=folder, advice=error.advice) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
         _UNFINISHED.discard(unfinished)

@@ -51,7 +51,11 @@ def populate_scene(
     Everything lies under the patient and study in the subject hierarchy. When anything goes wrong, what was
     added is removed again.
     """
+    import slicer
+
     before = {scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())}
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(scene)
+    items_before = set(_items(hierarchy))
     nodes = SceneNodes(volume=volume_node)
 
     def step(fraction: float) -> None:
@@ -72,14 +76,26 @@ def populate_scene(
         nodes.table = _add_table(scene, analysis.findings)
         nodes.text = _add_text(scene, analysis.findings)
         step(0.9)
-        _arrange(scene, nodes, analysis.findings)
+        _arrange(hierarchy, nodes, analysis.findings)
     except BaseException:
         for index in reversed(range(scene.GetNumberOfNodes())):
             node = scene.GetNthNode(index)
             if node is not None and node.GetID() not in before and not node.GetSingletonTag():
                 scene.RemoveNode(node)
+        for item in _items(hierarchy):
+            if item not in items_before:
+                hierarchy.RemoveItem(item, False, False)
         raise
     return nodes
+
+
+def _items(hierarchy: Any) -> list[int]:
+    """Every item of the subject hierarchy."""
+    import vtk
+
+    items = vtk.vtkIdList()
+    hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), items, True)
+    return [items.GetId(index) for index in range(items.GetNumberOfIds())]
 
 
 def _ras_affine(affine: np.ndarray) -> Any:
@@ -262,11 +278,8 @@ def _add_text(scene: Any, findings: Findings) -> Any:
     return node
 
 
-def _arrange(scene: Any, nodes: SceneNodes, findings: Findings) -> None:
+def _arrange(hierarchy: Any, nodes: SceneNodes, findings: Findings) -> None:
     """Patient > study > (CT, segmentation, ...) in the subject hierarchy; an existing place of the CT is kept."""
-    import slicer
-
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(scene)
     volume_item = hierarchy.GetItemByDataNode(nodes.volume)
     parent = hierarchy.GetItemParent(volume_item) if volume_item else 0
     if parent in (0, hierarchy.GetSceneItemID()):

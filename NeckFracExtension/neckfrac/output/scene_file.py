@@ -25,9 +25,12 @@ class HeadlessScene:
             import vtk
         except ImportError as error:
             raise InputError("Writing a Slicer scene needs slicer-core.", advice=ADVICE) from error
-        # The markups logic reports an absent selection node once a markup; nobody can act on that here.
+        # The markups logic reports an absent selection node once a markup, the archive each block that it can't
+        # write, and on standard output: nobody can act on the one, the other is an InputError below.
         vtk.vtkObject.GlobalWarningDisplayOff()
         vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_OFF)
+        self._window_before = vtk.vtkOutputWindow.GetInstance()
+        vtk.vtkOutputWindow.SetInstance(vtk.vtkStringOutputWindow())
         self.scene = slicer.vtkMRMLScene()
         self.application = slicer.vtkMRMLApplicationLogic()
         self.application.SetTemporaryPath(str(folder))
@@ -58,7 +61,10 @@ class HeadlessScene:
 
     def close(self) -> None:
         """Let go of every node."""
+        import vtk
+
         self.scene.Clear(1)
+        vtk.vtkOutputWindow.SetInstance(self._window_before)
 
 
 def write_scene(analysis: Analysis, path: Path, *, progress: Progress | None = None) -> None:
