@@ -1,11 +1,12 @@
 import json
 from itertools import permutations, product
+from pathlib import Path
 
 import numpy as np
 import pytest
-from neckfrac.anatomy import LEVEL_BY_NAME
+from neckfrac.anatomy import LEVEL_BY_NAME, LEVELS
 from neckfrac.findings import Findings
-from neckfrac.output.scene import populate_scene
+from neckfrac.output.scene import TERMINOLOGY, populate_scene, terminology_entry
 from neckfrac.output.scene_file import HeadlessScene, read_scene, write_scene
 from output_case import center_of, make_analysis
 
@@ -151,3 +152,19 @@ def test_a_study_without_a_neck_makes_an_empty_segmentation_and_no_boxes(headles
     nodes = populate_scene(headless.scene, make_analysis(empty=True))
     assert nodes.segmentation.GetSegmentation().GetNumberOfSegments() == 0
     assert nodes.rois == {} and nodes.heat is None
+
+
+def test_slicer_finds_each_segment_s_code_in_the_terminology_that_is_shipped():
+    file = Path(__file__).parents[2] / "Resources" / "Terminology" / "NeckFrac.term.json"
+    logic = slicer.vtkSlicerTerminologiesModuleLogic()
+    name = logic.LoadTerminologyFromFile(str(file))
+    assert name == TERMINOLOGY
+    for index, level in enumerate(LEVELS):
+        entry, found = slicer.vtkSlicerTerminologyEntry(), slicer.vtkSlicerTerminologyType()
+        assert logic.DeserializeTerminologyEntry(terminology_entry(level), entry)
+        assert entry.GetTerminologyContextName() == name
+        assert logic.GetNthTypeInTerminologyCategory(name, entry.GetCategoryObject(), index, found)
+        kind = entry.GetTypeObject()
+        assert (found.GetCodeValue(), found.GetCodeMeaning()) == (kind.GetCodeValue(), kind.GetCodeMeaning())
+        assert found.GetCodeValue() == level.snomed
+        assert np.allclose(np.array(found.GetRecommendedDisplayRGBValue()) / 255, level.color, atol=0.003)

@@ -24,7 +24,8 @@ HEAT_SHOWN_FROM = 25.0  # percent
 SEVERITY_COLORS = {"low": (0.94, 0.89, 0.26), "medium": (0.90, 0.62, 0.00), "high": (0.84, 0.21, 0.00)}
 # SNOMED CT: body structure > vertebra, as DICOM PS3.16 CID 7603 codes it.
 CATEGORY = ("SCT", "123037004", "Anatomical Structure")
-TERMINOLOGY = "Segmentation category and type - DICOM master list"
+# Slicer's own lists have no single cervical vertebrae; Resources/Terminology/NeckFrac.term.json has.
+TERMINOLOGY = "NeckFrac cervical vertebrae"
 
 
 @dataclass
