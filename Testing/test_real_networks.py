@@ -10,7 +10,7 @@ from neckfrac.anatomy import LEVEL_BY_NAME, LEVEL_NAMES, LEVELS
 from neckfrac.demo import sample_paths
 from neckfrac.findings import NOT_SEEN
 from neckfrac.intake.study import Study, read_study
-from neckfrac.pipeline.engine import Engine
+from neckfrac.pipeline.analyze import Engine
 from neckfrac.volume import CTVolume
 
 HEAD = Path(__file__).parents[2] / "shared" / "data" / "visible-human-female-head"

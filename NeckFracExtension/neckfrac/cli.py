@@ -49,7 +49,7 @@ def analyze(
     check_result_folder(output, overwrite)
     with shown_progress(quiet=quiet, as_json=json_progress, clean_up=remove_unfinished) as progress:
         from .intake.study import read_study
-        from .pipeline.engine import Engine
+        from .pipeline.analyze import Engine
 
         with progress.stage("Reading the study", until=0.08):
             source = study[0] if len(study) == 1 else study

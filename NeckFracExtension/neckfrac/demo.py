@@ -22,7 +22,7 @@ def sample_paths() -> tuple[Path, Path]:
 def run_demo(output: Path, *, overwrite: bool = False) -> None:
     """Analyse the sample, print the table beside the truth, leave a result folder."""
     from .intake.study import read_study
-    from .pipeline.engine import Engine
+    from .pipeline.analyze import Engine
 
     sample, truth = sample_paths()
     check_result_folder(output, overwrite)

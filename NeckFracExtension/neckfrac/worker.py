@@ -49,7 +49,7 @@ SECONDS_BETWEEN_PROGRESS = 0.05
 
 
 class EngineLike(Protocol):
-    """What the worker needs of `pipeline.engine.Engine`."""
+    """What the worker needs of `pipeline.analyze.Engine`."""
 
     def analyze(self, study: Any, *, operating_point: str, progress: Progress) -> Analysis: ...
 
@@ -59,7 +59,7 @@ EngineFactory = Callable[..., EngineLike]
 
 def default_engine(models_dir: Path | None, device: str, threads: int | None) -> EngineLike:
     """The ensemble of the bundles in `models_dir` (None: the embedded ones)."""
-    from .pipeline.engine import Engine
+    from .pipeline.analyze import Engine
 
     return Engine(models_dir=models_dir, device=device, threads=threads)
 

@@ -44,7 +44,7 @@ def run_bench(*, threads: int = 2, seed: int = 0) -> None:
     from ..findings import StudyIdentity
     from ..intake.study import Study
     from ..output.folder import write_result
-    from ..pipeline.engine import Engine
+    from ..pipeline.analyze import Engine
 
     torch.set_num_threads(threads)
     console = Console()

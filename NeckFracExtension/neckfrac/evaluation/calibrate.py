@@ -160,7 +160,8 @@ def _pseudo_patients(probabilities: np.ndarray, truths: np.ndarray, n: int = 200
 
 def calibrate(runs: Path, models: Path, *, progress: Progress | None = None, most: int = 400) -> Ensemble:
     """Fit ``ensemble.json`` of a models folder on the held-out slabs of `runs`."""
-    from ..pipeline.engine import ENSEMBLE_FILE, Engine
+    from ..pipeline.analyze import Engine
+    from ..pipeline.engine import ENSEMBLE_FILE
     from ..training.cache import SampleCache
 
     progress = progress or Progress()

@@ -39,7 +39,7 @@ def evaluate_studies(
     A level counts as fractured when its truth mask holds at least 0.015 ml. All of it is simulated.
     """
     from ..intake.study import Study
-    from ..pipeline.engine import Engine
+    from ..pipeline.analyze import Engine
     from ..training.samples import Necks
 
     progress = progress or Progress()

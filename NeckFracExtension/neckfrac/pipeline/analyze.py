@@ -10,7 +10,7 @@ from ..errors import Cancelled, InputError
 from ..findings import Analysis
 from ..progress import Progress
 from .combine import OPERATING_POINTS
-from .engine import Engine
+from .engine import Networks
 
 if TYPE_CHECKING:
     from ..intake.study import Study
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def analyze(
-    study: Study, engine: Engine, *, operating_point: str = "balanced", progress: Progress | None = None
+    study: Study, networks: Networks, *, operating_point: str = "balanced", progress: Progress | None = None
 ) -> Analysis:
     """Findings, labels and heat map of one study, on the study's own grid.
 
@@ -36,7 +36,7 @@ def analyze(
         raise InputError(
             f"There is no operating point {operating_point!r}.", advice=f"Choose {', '.join(OPERATING_POINTS)}."
         )
-    thresholds = engine.ensemble.thresholds[operating_point]
+    thresholds = networks.ensemble.thresholds[operating_point]
     progress = progress or Progress()
     for warning in study.warnings:
         progress.warn(warning)
@@ -45,21 +45,21 @@ def analyze(
     volume, reorientation = study.volume.canonical()
 
     with progress.stage("Locating the spine", until=0.3):
-        located = locate(*coarse(volume), progress=progress, **engine.arguments("locate"))
+        located = locate(*coarse(volume), progress=progress, **networks.arguments("locate"))
     if not located.found:
         progress.warn(f"No cervical spine found. {located.reason}")
-        return Analysis(study.volume, labels, heat, conclude(study, engine, operating_point, progress))
+        return Analysis(study.volume, labels, heat, conclude(study, networks, operating_point, progress))
 
     with progress.stage("Segmenting the vertebrae", until=0.65):
-        segmented = segment(volume, located, progress=progress, **engine.arguments("segment"))
+        segmented = segment(volume, located, progress=progress, **networks.arguments("segment"))
         onto_volume(segmented, volume, reorientation.apply(labels))
         shares, seen = levels_in_view(segmented)
         for warning in chain_warnings(seen, shares):
             progress.warn(warning)
 
     with progress.stage("Looking for fractures", until=0.9):
-        opinions = ask_members(segmented, engine, progress)
-        probabilities = level_probabilities(opinions, engine.ensemble, seen)
+        opinions = ask_members(segmented, networks, progress)
+        probabilities = level_probabilities(opinions, networks.ensemble, seen)
 
     with progress.stage("Drawing boxes", until=1.0):
         suspected = [name for name, probability in probabilities.items() if probability >= thresholds[name]]
@@ -67,7 +67,7 @@ def analyze(
 
     findings = conclude(
         study,
-        engine,
+        networks,
         operating_point,
         progress,
         centers=segmented.centers(seen),
@@ -79,7 +79,7 @@ def analyze(
     return Analysis(study.volume, labels, heat, findings)
 
 
-def ask_members(segmented: Segmented, engine: Engine, progress: Progress) -> dict[str, Opinion]:
+def ask_members(segmented: Segmented, networks: Networks, progress: Progress) -> dict[str, Opinion]:
     """Each member's opinion by bundle name; one that fails is left out with a warning and the rest still answers.
 
     Raises RuntimeError when all fail.
@@ -88,9 +88,9 @@ def ask_members(segmented: Segmented, engine: Engine, progress: Progress) -> dic
 
     opinions: dict[str, Opinion] = {}
     for step, classify in (("slices", classify_slices), ("vertebrae", classify_vertebrae)):
-        name = engine.bundles[step].name
+        name = networks.bundles[step].name
         try:
-            opinions[name] = classify(segmented, progress=progress, **engine.arguments(step))
+            opinions[name] = classify(segmented, progress=progress, **networks.arguments(step))
         except Cancelled:
             raise
         except (RuntimeError, MemoryError) as error:
@@ -98,3 +98,13 @@ def ask_members(segmented: Segmented, engine: Engine, progress: Progress) -> dic
     if not opinions:
         raise RuntimeError("Every member of the ensemble failed.")
     return opinions
+
+
+class Engine(Networks):
+    """The road with its networks kept warm: what the command line and the worker hold on to."""
+
+    def analyze(
+        self, study: Study, *, operating_point: str = "balanced", progress: Progress | None = None
+    ) -> Analysis:
+        """See `analyze`; may be called again and again."""
+        return analyze(study, self, operating_point=operating_point, progress=progress)

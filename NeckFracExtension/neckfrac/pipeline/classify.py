@@ -10,6 +10,7 @@ import torch
 from ..anatomy import LEVEL_NAMES, LEVELS
 from ..progress import Progress
 from .crops import VertebraCrop, axial_slices, vertebra_crop
+from .device import reduced_precision
 from .intensity import Intensity
 from .segment import Segmented
 
@@ -57,7 +58,7 @@ def classify_slices(
         progress.step(start / len(slices))
         chosen = slices[start : start + batch]
         images = axial_slices(hu, chosen, segmented.windows[chosen], segmented.window, size, intensity).to(device)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with reduced_precision(device):
             logits = network(images.contiguous(memory_format=torch.channels_last))
         outputs.append(logits.float().sigmoid().cpu().numpy())
     if not outputs:
@@ -92,7 +93,7 @@ def classify_vertebrae(
         if int(mask.sum()) < LEAST_VOXELS:
             continue
         crop = vertebra_crop(hu, mask, slices, size, intensity)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with reduced_precision(device):
             output = network(crop.images[None].to(device))
         levels[name] = float(output["logit"].float().sigmoid())
         heat[name] = (crop, output["heat"][0].float().sigmoid().cpu().numpy())

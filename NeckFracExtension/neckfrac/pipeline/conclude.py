@@ -12,7 +12,7 @@ from .combine import PATIENT, Ensemble, any_of, combine
 if TYPE_CHECKING:
     from ..intake.study import Study
     from .classify import Opinion
-    from .engine import Engine
+    from .engine import Networks
 
 LEVELS_MEMBER = "levels"  # stands for 1 - prod(1 - p) among the patient's members
 
@@ -36,7 +36,7 @@ def patient_members(opinions: dict[str, Opinion], probabilities: dict[str, float
 
 def conclude(
     study: Study,
-    engine: Engine,
+    networks: Networks,
     operating_point: str,
     progress: Progress,
     *,
@@ -49,7 +49,7 @@ def conclude(
     """The Findings; without probabilities every level is "not seen" and so is the patient's answer."""
     centers, shares, opinions = centers or {}, shares or {}, opinions or {}
     probabilities, boxes = probabilities or {}, boxes or {}
-    thresholds = engine.ensemble.thresholds[operating_point]
+    thresholds = networks.ensemble.thresholds[operating_point]
     levels = []
     for name in LEVEL_NAMES:
         place = {"center": centers.get(name), "share_in_view": shares.get(name, 0.0)}
@@ -70,7 +70,7 @@ def conclude(
             )
         )
     members = patient_members(opinions, probabilities) if probabilities else {}
-    patient = combine(members, engine.ensemble.patient) if probabilities else None
+    patient = combine(members, networks.ensemble.patient) if probabilities else None
     # A patient with a level above its threshold is never called negative.
     called = any(level.status == POSITIVE for level in levels) or (
         patient is not None and patient >= thresholds[PATIENT]
@@ -83,7 +83,7 @@ def conclude(
         patient_members=members,
         patient_threshold=thresholds[PATIENT],
         operating_point=operating_point,
-        models=tuple(bundle.identity for bundle in engine.bundles.values()),
+        models=tuple(bundle.identity for bundle in networks.bundles.values()),
         warnings=tuple(progress.warnings),
         timings=progress.timings,  # the very dict: the stages that follow still add theirs
         geometry={

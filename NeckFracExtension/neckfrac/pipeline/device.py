@@ -19,3 +19,17 @@ def choose_device(name: str = "auto"):
     if not available[name]:
         raise InputError(f"This machine has no {name} device that PyTorch can use.", advice="Choose auto or cpu.")
     return torch.device(name)
+
+
+def reduced_precision(device):
+    """A context in which networks may use bfloat16: on a GPU, and on processors that multiply it in hardware.
+
+    Elsewhere it is emulated and slower than float32.
+    """
+    import torch
+
+    fast = device.type == "cuda"
+    if device.type == "cpu":
+        checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+        fast = any(getattr(torch.cpu, check, lambda: False)() for check in checks)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast)

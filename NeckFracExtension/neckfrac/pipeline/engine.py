@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..progress import Progress
 from ..resources import resources_dir
 from .combine import Ensemble
-
-if TYPE_CHECKING:
-    from ..findings import Analysis
-    from ..intake.study import Study
 
 ENSEMBLE_FILE = "ensemble.json"
 STEPS = ("locate", "segment", "slices", "vertebrae")
 
 
-class Engine:
-    """The bundles of a folder on one device; `analyze` may be called again and again.
+class Networks:
+    """The bundles of a folder on one device.
 
     models_dir None: the bundles that come with the project. Raises InputError when a bundle is missing
     or was changed, or the device is not there.
@@ -37,14 +32,6 @@ class Engine:
         self.bundles = {step: find_bundle(folder, step) for step in STEPS}
         self.ensemble = Ensemble.read(folder / ENSEMBLE_FILE)
         self.networks = {step: bundle.network(self.device) for step, bundle in self.bundles.items()}
-
-    def analyze(
-        self, study: Study, *, operating_point: str = "balanced", progress: Progress | None = None
-    ) -> Analysis:
-        """See `neckfrac.pipeline.analyze.analyze`."""
-        from .analyze import analyze
-
-        return analyze(study, self, operating_point=operating_point, progress=progress)
 
     def arguments(self, step: str) -> dict[str, Any]:
         """What a step's function takes from its bundle: network, intensity, device and its settings."""

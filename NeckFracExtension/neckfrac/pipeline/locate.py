@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from ..anatomy import LEVEL_BY_NAME, LEVELS, N_CLASSES, N_LEVELS, THORACIC
 from ..progress import Progress
+from .device import reduced_precision
 from .grids import COARSE_SPACING, Lattice
 from .intensity import Intensity
 
@@ -157,7 +158,7 @@ def _infer(image, corners, window, network, intensity, report, before=None) -> t
     for done, corner in enumerate(corners):
         report(done / len(corners))
         patch = _patch(corner, window)
-        with torch.autocast(image.device.type, dtype=torch.bfloat16):
+        with reduced_precision(image.device):
             logits = network(intensity(image[patch])[None, None])
         total[(slice(None), *patch)] += logits[0].float().softmax(dim=0) * weight
         weights[patch] += weight

@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 from ..anatomy import LEVEL_BY_NAME, LEVELS, N_LEVELS
 from ..progress import Progress
 from ..volume import CTVolume
+from .device import reduced_precision
 from .grids import FINE_SPACING, Lattice, onto, place_in, resample, seen_by
 from .intensity import Intensity
 from .locate import Located
@@ -85,7 +86,7 @@ def segment(
         stacks = np.stack([padded[(slice(z, z + 2 * neighbours + 1), *v)] for z, v in zip(chosen, views, strict=True)])
         image = intensity(torch.from_numpy(stacks).to(device))
         prior = sample_prior(probabilities, located.lattice, lattice, chosen, windows[chosen], window).to(device)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with reduced_precision(device):
             logits = network(torch.cat([image, prior], dim=1).contiguous(memory_format=torch.channels_last))
         logits = logits.float()
         logits[:, absent] = -20.0
