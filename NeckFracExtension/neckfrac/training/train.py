@@ -41,11 +41,12 @@ def fill_cache(
     make = CACHES[kind]
     necks = Necks(anatomy=anatomy, built_in=built_in, seed=seeds.start)
     cache = SampleCache(runs / "cache" / kind, partial(make, necks))
+    # First, so that a cache whose filling was interrupted still says where it comes from.
+    about = {"anatomy": "built-in" + (" and BodyParts3D meshes" if anatomy else ""), "built_in_necks": built_in}
+    (cache.folder / "about.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     done = 0
     for done, _ in enumerate(cache.fill(seeds, deadline=deadline), start=1):
         progress.step(done / len(seeds))
-    about = {"anatomy": "built-in" + (" and BodyParts3D meshes" if anatomy else ""), "built_in_necks": built_in}
-    (cache.folder / "about.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     return done
 
 
