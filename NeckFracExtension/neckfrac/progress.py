@@ -16,8 +16,8 @@ class Progress:
     """Stages with fractions, a cancel switch, warnings and stage timings.
 
     ``report(stage, fraction)`` is called with the running stage's name and the fraction (0 to 1) of
-    the whole job that is done. ``cancelled()`` is asked at every step; when it answers True the next
-    step raises `Cancelled`. Warnings must not hold patient names.
+    the whole job that is done; it never falls. ``cancelled()`` is asked at every step; when it answers
+    True the next step raises `Cancelled`. Warnings must not hold patient names.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class Progress:
     ) -> None:
         self._report = report or (lambda stage, fraction: None)
         self._cancelled = cancelled or (lambda: False)
-        self._stage, self._start, self._end = "", 0.0, 0.0
+        self._stage, self._start, self._end, self._done = "", 0.0, 0.0, 0.0
         self.warnings: list[str] = []
         self.timings: dict[str, float] = {}
 
@@ -47,13 +47,21 @@ class Progress:
         """Say that `fraction` (0 to 1) of the running stage is done; raises `Cancelled`."""
         if self._cancelled():
             raise Cancelled
-        self._report(self._stage, self._start + (self._end - self._start) * min(max(fraction, 0.0), 1.0))
+        done = self._start + (self._end - self._start) * min(max(fraction, 0.0), 1.0)
+        self._done = max(self._done, done)
+        self._report(self._stage, self._done)
 
     def warn(self, message: str) -> None:
         """Keep a warning for the Findings and the log, once."""
         if message not in self.warnings:
             self.warnings.append(message)
             log.warning(message)
+
+    def part(self, start: float, end: float) -> Progress:
+        """A Progress whose steps go from `start` to `end` of the running stage; the rest is as with `share`."""
+        part = Progress(lambda _, done: self.step(start + (end - start) * done), self._cancelled)
+        part._end, part.warnings, part.timings = 1.0, self.warnings, self.timings
+        return part
 
     def share(self, start: float, end: float) -> Progress:
         """A Progress for a part of the job from `start` to `end`; warnings, timings and cancelling are shared."""

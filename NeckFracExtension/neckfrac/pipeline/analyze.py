@@ -87,10 +87,12 @@ def ask_members(segmented: Segmented, networks: Networks, progress: Progress) ->
     from .classify import classify_slices, classify_vertebrae
 
     opinions: dict[str, Opinion] = {}
-    for step, classify in (("slices", classify_slices), ("vertebrae", classify_vertebrae)):
+    # Half of the stage each.
+    for step, classify, begin in (("slices", classify_slices, 0.0), ("vertebrae", classify_vertebrae, 0.5)):
         name = networks.bundles[step].name
         try:
-            opinions[name] = classify(segmented, progress=progress, **networks.arguments(step))
+            share = progress.part(begin, begin + 0.5)
+            opinions[name] = classify(segmented, progress=share, **networks.arguments(step))
         except Cancelled:
             raise
         except (RuntimeError, MemoryError) as error:

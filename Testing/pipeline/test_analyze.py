@@ -1,0 +1,277 @@
+"""The whole road on a small phantom, through real bundles; only what finds bone is a stand-in that is named so."""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+
+import numpy as np
+import pytest
+import torch
+from neckfrac.anatomy import LEVEL_NAMES, LEVELS, N_CLASSES, N_LEVELS
+from neckfrac.errors import Cancelled, InputError
+from neckfrac.findings import NEGATIVE, NOT_SEEN, POSITIVE, StudyIdentity
+from neckfrac.intake.study import Study
+from neckfrac.pipeline.analyze import Engine
+from neckfrac.pipeline.combine import OPERATING_POINTS
+from neckfrac.pipeline.locate import EXPECTED_ML
+from neckfrac.progress import Progress
+from neckfrac.volume import CTVolume
+from tiny_networks import write_models
+
+SPACING = 2.0  # mm, that of the locating grid: the phantom arrives there voxel by voxel
+SHAPE = (44, 30, 36)
+ORIGIN = np.array([-28.0, -200.0, 850.0])  # x, y, z of voxel (0, 0, 0), LPS mm
+HEIGHT, DEPTH, PITCH = 4, 12, 5  # voxels along z and y of each block, and from one to the next
+TISSUE, FIRST_HU, HU_STEP = 40, 300, 100  # a block's HU tells its level: C1 400, C2 500, ... C7 1000
+
+
+class LocateStandIn(torch.nn.Module):
+    """Stands in for a trained locating network: knows each level from the phantom's HU, and is sure of it."""
+
+    def forward(self, image):
+        hu = image[:, 0] * 500 + 200
+        label = ((hu - FIRST_HU) / HU_STEP).round().clamp(0, N_LEVELS).long()
+        return 20 * torch.nn.functional.one_hot(label, N_CLASSES).movedim(-1, 1).float()
+
+
+class SegmentStandIn(torch.nn.Module):
+    """Stands in for a trained segmenting network: believes the located levels that it is given."""
+
+    def forward(self, image):
+        return image[:, -(N_LEVELS + 2) :].clamp_min(1e-4).log()
+
+
+class Broken(torch.nn.Module):
+    """A member that fails as one does on a GPU without room."""
+
+    def forward(self, image):
+        raise RuntimeError("out of memory\nsecond line")
+
+
+def phantom(shape=SHAPE):
+    """Seven blocks, half the size of vertebrae, all left of the scan's middle; and the label of every voxel."""
+    voxels, labels = np.full(shape, TISSUE, np.int16), np.zeros(shape, np.uint8)
+    voxels[:, :2] = -1000
+    for n, level in enumerate(LEVELS):
+        width = round(0.5 * EXPECTED_ML[level.name] * 1000 / (HEIGHT * DEPTH * SPACING**3))
+        z, y, x = shape[0] - 6 - PITCH * n, 8 + n // 2, 21 - width // 2
+        place = (slice(z - HEIGHT, z), slice(y, y + DEPTH), slice(x, x + width))
+        voxels[place], labels[place] = FIRST_HU + HU_STEP * level.label, level.label
+    affine = np.diag([SPACING, SPACING, SPACING, 1.0])
+    affine[:3, 3] = ORIGIN
+    return CTVolume(voxels, affine), labels
+
+
+def stored(volume, labels, axes, flips):
+    """The same scan with its array's axes permuted and flipped, every voxel at its place in the patient."""
+    affine = np.eye(4)
+    affine[:3, 3] = volume.affine[:3, 3]
+    for axis, old in enumerate(axes):
+        column = volume.affine[:3, 2 - old]
+        if axis in flips:
+            affine[:3, 3] += column * (volume.shape[old] - 1)
+            column = -column
+        affine[:3, 2 - axis] = column
+    arrays = [np.ascontiguousarray(np.flip(a.transpose(axes), flips)) for a in (volume.voxels, labels)]
+    return CTVolume(arrays[0], affine), arrays[1]
+
+
+def study(volume):
+    return Study(volume, StudyIdentity(source="phantom"), ())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return write_models(tmp_path_factory.mktemp("models"))
+
+
+def knowing(models):
+    """The engine with stand-ins for the two networks that find bone; the fracture networks are the bundles' own."""
+    engine = Engine(models, "cpu")
+    engine.networks |= {"locate": LocateStandIn(), "segment": SegmentStandIn()}
+    return engine
+
+
+@pytest.fixture(scope="module")
+def engine(models):
+    return knowing(models)
+
+
+@pytest.fixture(scope="module")
+def upright(engine):
+    return engine.analyze(study(phantom()[0]))
+
+
+def overlap(one, other):
+    return 2 * (one & other).sum() / (one.sum() + other.sum())
+
+
+def test_without_a_neck_every_level_is_not_seen_and_the_findings_say_why(models):
+    volume, _ = phantom()
+    result = Engine(models, "cpu").analyze(study(volume))
+    assert [level.status for level in result.findings.levels] == [NOT_SEEN] * 7
+    assert all(level.probability is level.threshold is level.box is None for level in result.findings.levels)
+    assert result.findings.patient_status == NOT_SEEN and result.findings.patient_probability is None
+    assert any("No cervical spine found" in warning for warning in result.findings.warnings)
+    assert result.labels.shape == result.heat.shape == volume.shape
+    assert not result.labels.any() and not result.heat.any()
+
+
+def test_networks_that_know_nothing_of_bone_still_give_whole_findings(models):
+    engine = Engine(models, "cpu")
+    engine.networks["locate"] = LocateStandIn()
+    findings = engine.analyze(study(phantom()[0])).findings
+    assert [level.level for level in findings.levels] == list(LEVEL_NAMES)
+    for level in findings.levels:
+        assert (level.status == NOT_SEEN) == (level.probability is None)
+
+
+def test_every_level_is_labelled_where_the_phantom_has_it(upright):
+    volume, truth = phantom()
+    assert upright.volume.shape == upright.labels.shape == truth.shape
+    for level, finding in zip(LEVELS, upright.findings.levels, strict=True):
+        assert overlap(upright.labels == level.label, truth == level.label) > 0.9, level.name
+        center = volume.to_points(np.argwhere(truth == level.label).mean(axis=0))
+        assert np.linalg.norm(center - finding.center) < 1.0
+        assert finding.share_in_view == 1.0 and finding.status != NOT_SEEN
+        assert set(finding.members) == {"tiny-slices", "tiny-vertebrae"}
+        low, high = sorted(finding.members.values())
+        assert low <= finding.probability <= high
+
+
+def test_left_stays_left_and_all_48_orientations_give_the_same_findings(engine, upright):
+    volume, truth = phantom()
+    middle = ORIGIN[0] + SPACING * (SHAPE[2] - 1) / 2
+    for axes, mask in product(permutations(range(3)), range(8)):
+        flips = tuple(axis for axis in range(3) if mask >> axis & 1)
+        turned, expected = stored(volume, truth, axes, flips)
+        result = engine.analyze(study(turned))
+        assert result.volume is turned and result.labels.shape == turned.shape, (axes, flips)
+        # The very labels and heat of the upright scan, stored as this one is.
+        _, labels = stored(volume, upright.labels, axes, flips)
+        _, heat = stored(volume, upright.heat, axes, flips)
+        assert np.array_equal(result.labels, labels) and np.array_equal(result.heat, heat), (axes, flips)
+        assert overlap(result.labels > 0, expected > 0) > 0.9
+        points = turned.to_points(np.argwhere(result.labels > 0))
+        assert points[:, 0].mean() > middle + 4, "the blocks lie left of the middle: x grows to the left"
+        for one, other in zip(upright.findings.levels, result.findings.levels, strict=True):
+            assert one.status == other.status and np.allclose(one.center, other.center, atol=1e-3)
+            assert one.probability == pytest.approx(other.probability, abs=1e-6)
+        assert result.findings.geometry["affine"] == turned.affine.tolist()
+
+
+def test_an_oblique_scan_is_labelled_on_its_own_voxels(engine):
+    volume, truth = phantom()
+    angle = np.radians(8)
+    turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    affine = volume.affine.copy()
+    affine[:3, :3] = turn @ affine[:3, :3]
+    result = engine.analyze(study(CTVolume(volume.voxels, affine)))
+    # Interpolated HU make a thin rim of other levels, so what counts is where bone lies.
+    assert overlap(result.labels > 0, truth > 0) > 0.75
+
+
+def test_a_member_that_fails_is_left_out_with_a_warning_and_the_rest_answers(models, upright):
+    engine = knowing(models)
+    engine.networks["vertebrae"] = Broken()
+    findings = engine.analyze(study(phantom()[0])).findings
+    assert "tiny-vertebrae failed and was left out: out of memory" in findings.warnings
+    for level, whole in zip(findings.levels, upright.findings.levels, strict=True):
+        assert level.members == {"tiny-slices": whole.members["tiny-slices"]}
+        assert level.probability == pytest.approx(whole.members["tiny-slices"])
+
+
+def test_when_every_member_fails_there_is_no_answer(models):
+    engine = knowing(models)
+    engine.networks |= {"vertebrae": Broken(), "slices": Broken()}
+    with pytest.raises(RuntimeError, match="Every member"):
+        engine.analyze(study(phantom()[0]))
+
+
+STAGES = ("Locating the spine", "Segmenting the vertebrae", "Looking for fractures", "Drawing boxes")
+
+
+def test_the_stages_run_in_order_and_fractions_never_fall(models):
+    engine, told = knowing(models), []
+    engine.bundles["slices"].preprocessing["step"] = 1  # enough slices for several batches
+    engine.analyze(study(phantom()[0]), progress=Progress(lambda *step: told.append(step)))
+    assert tuple(dict.fromkeys(stage for stage, _ in told)) == STAGES
+    fractions = [fraction for _, fraction in told]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+    members = [fraction for stage, fraction in told if stage == STAGES[2]]
+    assert any(0.65 < f < 0.775 for f in members) and any(0.775 < f < 0.9 for f in members), "half of the stage each"
+    assert len(set(members[1:])) == len(members[1:]), "every step goes on"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_cancelling_in_any_stage_ends_the_analysis(engine, stage):
+    told = []
+    progress = Progress(lambda name, _: told.append(name), lambda: stage in told)
+    with pytest.raises(Cancelled):
+        engine.analyze(study(phantom()[0]), progress=progress)
+    assert told[-1] == stage and told.count(stage) == 1, "the very next step ended it"
+
+
+def test_cancelling_between_the_members_is_not_taken_for_a_member_that_failed(engine):
+    told = []
+    progress = Progress(lambda _, done: told.append(done), lambda: bool(told) and told[-1] > 0.775)
+    with pytest.raises(Cancelled):
+        engine.analyze(study(phantom()[0]), progress=progress)
+    assert told[-1] < 0.9 and not any("failed" in warning for warning in progress.warnings)
+
+
+def test_the_operating_point_moves_thresholds_and_calls_but_no_probability(engine):
+    by_point = {p: engine.analyze(study(phantom()[0]), operating_point=p).findings for p in OPERATING_POINTS}
+    first = by_point["balanced"]
+    for point, findings in by_point.items():
+        assert findings.operating_point == point
+        assert findings.patient_probability == first.patient_probability
+        for one, other in zip(first.levels, findings.levels, strict=True):
+            assert one.probability == other.probability and one.members == other.members
+            assert other.status == (POSITIVE if other.probability >= other.threshold else NEGATIVE)
+            assert (other.box is None) == (other.severity is None) == (other.status == NEGATIVE)
+    assert {level.status for level in by_point["sensitive"].levels} == {POSITIVE}
+    assert {level.status for level in by_point["specific"].levels} == {NEGATIVE}
+
+
+def test_boxes_lie_at_their_vertebra(engine):
+    findings = engine.analyze(study(phantom()[0]), operating_point="sensitive").findings
+    for level in findings.levels:
+        assert np.all(level.box.size >= 6)
+        # Half a block (8 mm high, 38 mm wide at most) and the reach of the heat around it.
+        assert np.all(np.abs(level.box.center - level.center) < (22, 15, 8)), level.level
+
+
+def test_an_unknown_operating_point_is_refused(engine):
+    with pytest.raises(InputError, match="no operating point 'lucky'") as caught:
+        engine.analyze(study(phantom()[0]), operating_point="lucky")
+    assert caught.value.exit_code == 2 and "sensitive, balanced, specific" in caught.value.advice
+
+
+def test_a_level_cut_by_the_edge_is_partly_in_view_and_those_beyond_it_are_not_seen(engine):
+    volume, truth = phantom()
+    cut = int(np.argwhere(truth == 5)[:, 0].min()) + HEIGHT // 2  # through the middle of C5
+    findings = engine.analyze(study(volume.crop((cut, 0, 0), volume.shape))).findings
+    by_name = {level.level: level for level in findings.levels}
+    for name in ("C1", "C2", "C3", "C4"):
+        assert by_name[name].share_in_view == 1.0 and by_name[name].status != NOT_SEEN
+    assert 0.3 < by_name["C5"].share_in_view < 0.75 and by_name["C5"].status != NOT_SEEN
+    for name in ("C6", "C7"):
+        assert by_name[name].status == NOT_SEEN and by_name[name].probability is None
+        assert by_name[name].share_in_view == 0.0 and by_name[name].members == {}
+    assert any("Only partly in view: C5" in warning for warning in findings.warnings)
+    assert any(warning.endswith("nothing is said of: C6, C7.") for warning in findings.warnings)
+
+
+def test_the_studys_own_warnings_reach_the_findings(engine):
+    volume, _ = phantom()
+    findings = engine.analyze(Study(volume, StudyIdentity(), ("The slices are thick.",))).findings
+    assert findings.warnings[0] == "The slices are thick."
