@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -66,6 +67,7 @@ def analyze(
 def series(study: Annotated[list[str], typer.Argument(help="DICOM folder, files or zip.")]) -> None:
     """List the series of a study, and which of them can be analysed."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from .intake.study import list_series
@@ -73,10 +75,10 @@ def series(study: Annotated[list[str], typer.Argument(help="DICOM folder, files 
     table = Table("Number", "Description", "Modality", "Slices", "Spacing z, y, x (mm)", "Kernel", "Usable")
     for item in list_series(study[0] if len(study) == 1 else study):
         spacing = ", ".join(f"{value:.2f}" for value in item.spacing)
+        number = "-" if item.number is None else str(item.number)
         usable = "yes" if item.usable else item.why_not
-        table.add_row(
-            str(item.number), item.description, item.modality, str(item.slices), spacing, item.kernel, usable
-        )
+        row = (number, item.description, item.modality, str(item.slices), spacing, item.kernel, usable)
+        table.add_row(*map(escape, row))
     Console().print(table)
 
 
@@ -213,9 +215,14 @@ def models_list(models: Models = None) -> None:
 def models_verify(models: Models = None) -> None:
     """Check every bundle's weights against their SHA-256."""
     from .bundles.bundle import list_bundles
+    from .errors import InputError
     from .resources import resources_dir
 
-    for bundle in list_bundles(models or resources_dir() / "Models"):
+    folder = models or resources_dir() / "Models"
+    bundles = list_bundles(folder)
+    if not bundles:
+        raise InputError("There is no bundle to verify.", where=folder, advice="Give the folder that holds them.")
+    for bundle in bundles:
         bundle.verify()
         typer.echo(f"{bundle.name}: as published")
 
@@ -231,6 +238,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command; a known error is one line and an exit code, a traceback comes with --debug only."""
     from .errors import NeckFracError
 
+    # Warnings are shown with the result; without a handler Python would print them into the bar as well.
+    logging.getLogger("neckfrac").addHandler(logging.NullHandler())
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -244,7 +253,8 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
-        typer.echo(f"neckfrac: unexpected {type(error).__name__}: {error} Add --debug to see where.", err=True)
+        told = f"neckfrac: unexpected {type(error).__name__}: {' '.join(str(error).split())}"
+        typer.echo(f"{told.rstrip(': .')}. Add --debug to see where.", err=True)
         sys.exit(1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -27,31 +28,39 @@ def interruptible(clean_up: Callable[[], None] = lambda: None) -> Iterator[Calla
 
     A single long call into a library never looks: hence the second way.
     """
-    flag = threading.Event()
-
-    def leave() -> None:
-        clean_up()
-        sys.stderr.write("Cancelled.\n")
-        sys.stderr.flush()
-        os._exit(130)
-
-    timer = threading.Timer(PATIENCE, leave)
-    timer.daemon = True
-
-    def on_interrupt(*_: object) -> None:
-        if not flag.is_set():
-            flag.set()
-            timer.start()
-
+    flag, left = threading.Event(), threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield flag.is_set
         return
-    before = signal.signal(signal.SIGINT, on_interrupt)
+
+    def watch() -> None:
+        while signals := reader.recv(64):
+            if signal.SIGINT not in signals:
+                continue
+            flag.set()
+            if not left.wait(PATIENCE):
+                clean_up()
+                # The bar hides the cursor, and nothing else shows it again.
+                sys.stderr.write(("\x1b[?25h" if sys.stderr.isatty() else "") + "Cancelled.\n")
+                sys.stderr.flush()
+                os._exit(130)
+
+    # Python's own handler waits until the main thread is back from such a call; the wakeup socket does not.
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    before = signal.signal(signal.SIGINT, lambda *_: flag.set())
+    wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    watcher = threading.Thread(target=watch, name="interrupt", daemon=True)
+    watcher.start()
     try:
         yield flag.is_set
     finally:
-        timer.cancel()
+        left.set()
+        signal.set_wakeup_fd(wakeup)
         signal.signal(signal.SIGINT, before)
+        writer.close()
+        watcher.join()
+        reader.close()
 
 
 @contextmanager
@@ -82,14 +91,16 @@ def shown_progress(
 def show_findings(findings: Findings, *, truth: dict[str, bool] | None = None, folder: Path | None = None) -> None:
     """Print the table of levels, beside the truth where it is known, and what a reader must know."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
-    table = Table(title=f"Fracture probability by level ({findings.operating_point} operating point)")
-    for heading in ("Level", "Probability", "Call", "Severity", "In view", "Threshold", *_members(findings)):
+    table = Table(title=f"Probability of fracture ({findings.operating_point} operating point)")
+    names = [name.removeprefix("neckfrac-") for name in _members(findings)]
+    for heading in ("Level", "P", "Call", "Severity", "In view", "Threshold", *names):
         table.add_column(heading, justify="left" if heading in ("Level", "Call", "Severity") else "right")
     if truth is not None:
-        table.add_column("Truth (simulated)")
+        table.add_column("Truth")
     for level in findings.levels:
         style = "bold red" if level.status == POSITIVE else "dim" if level.status == NOT_SEEN else None
         row = [
@@ -120,9 +131,11 @@ def show_findings(findings: Findings, *, truth: dict[str, bool] | None = None, f
     table.add_row(*patient)
     console.print(table)
     for warning in findings.warnings:
-        console.print(f"[yellow]Note:[/] {warning}", highlight=False)
+        console.print(f"[yellow]Note:[/] {escape(warning)}", highlight=False)
     if folder is not None:
-        console.print(f"Result: {folder}", highlight=False, soft_wrap=True)
+        console.print(f"Result: {escape(str(folder))}", highlight=False, soft_wrap=True)
+    if truth is not None:
+        console.print("The study and its truth are simulated.", style="dim")
     console.print(f"Networks trained on simulated CT only. {DISCLAIMER}", style="dim")
 
 

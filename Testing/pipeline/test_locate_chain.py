@@ -21,7 +21,8 @@ def neck(heights, size=(6, 12, 12)):
 
 
 def decide(probabilities):
-    return decide_levels(in_one_column(probabilities.argmax(dim=0).numpy()), LATTICE)
+    confidence, labels = probabilities.max(dim=0)
+    return decide_levels(in_one_column(labels.numpy()), confidence.numpy(), LATTICE)
 
 
 def test_bone_of_the_face_that_is_taken_for_a_vertebra_does_not_count():
@@ -75,3 +76,10 @@ def test_medians_hold_against_a_few_voxels_elsewhere():
     probabilities[3, 5:7, 5:8, 5:8] = 1
     centers, _ = decide(probabilities)
     assert np.allclose(centers["C3"], LATTICE.to_points(np.array([59.0, 29, 29])), atol=3)
+
+
+def test_levels_that_the_network_is_not_sure_of_are_no_neck():
+    probabilities = neck({n: 95 - 9 * n for n in range(1, 8)})
+    probabilities[1:8] *= 0.6
+    centers, reason = decide(probabilities)
+    assert centers == {} and "does not look enough" in reason
