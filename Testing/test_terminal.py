@@ -175,9 +175,9 @@ def test_the_table_says_what_is_seen_what_is_called_and_what_is_true(wide, capsy
     assert table["C7"][1:4] == ["", "not seen", ""] and table["C7"][-1] == "fractured"
     assert table["Patient"][1:3] == ["0.91", "positive"] and table["Patient"][-1] == "fractured"
     assert table["C2"][6] == "0.87", "the member's own probability"
-    assert "Truth (simulated)" in text and "Result: out" in text
+    assert "Truth" in text and "simulated" in text and "Result: out" in text
     assert "Not seen, so nothing is said of: C7." in text
-    assert "Research use only" in text and "simulated CT" in text
+    assert "Research use only" in text and "trained on simulated CT only" in text
 
 
 def test_without_a_truth_there_is_no_column_for_it(wide, capsys):
