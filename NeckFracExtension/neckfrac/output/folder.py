@@ -26,14 +26,15 @@ def check_result_folder(folder: Path, overwrite: bool = False) -> None:
         raise InputError(
             "The output folder already holds something.", where=folder, advice="Choose another, or add --overwrite."
         )
+    # Folders on the way to it are made with the result: one that is refused later leaves none.
+    nearest = next(parent for parent in folder.parents if parent.exists())
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".neckfrac-", dir=folder.parent):
+        with tempfile.TemporaryDirectory(prefix=".neckfrac-", dir=nearest):
             pass
     except OSError as error:
         raise InputError(
             f"The output can't be written: {error.strerror}.",
-            where=folder.parent,
+            where=nearest,
             advice="Choose a folder that you may write to.",
         ) from error
 
@@ -54,6 +55,7 @@ def write_result(
     progress = progress or Progress()
     folder = Path(folder).absolute()
     check_result_folder(folder, overwrite)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     _UNFINISHED.add(unfinished)
     try:
