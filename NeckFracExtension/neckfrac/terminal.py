@@ -83,7 +83,8 @@ def shown_progress(
             from rich.progress import Progress as Bar
 
             columns = (TextColumn("{task.description:<28}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-            with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+            console = Console(stderr=True)
+            with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
                 task = bar.add_task("Starting", total=1.0)
                 yield Progress(lambda stage, done: bar.update(task, description=stage, completed=done), cancelled)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 
 from ..errors import InputError
@@ -36,8 +37,12 @@ def simulate_to_folder(
 
     progress = progress or Progress()
     wanted = [parse_fracture(text) for text in fractures]
-    if min(size) < 2 or min(spacing) <= 0:
-        raise InputError("The size must be at least 2 voxels and the spacing positive along every axis.")
+    if min(size) < 2 or not all(0 < value < inf for value in spacing):
+        raise InputError(
+            "The size must be at least 2 voxels and the spacing positive along every axis.",
+            where=f"size {size}, spacing {spacing}",
+            advice="Change --size or --spacing.",
+        )
     if Path(output).exists() and (not Path(output).is_dir() or any(Path(output).iterdir())):
         raise InputError("The output already holds something.", where=output, advice="Choose a new folder.")
     with progress.stage("Building the neck", until=0.4):
