@@ -168,7 +168,9 @@ def test_an_unknown_fracture_is_refused_before_the_neck_is_built(simulate, tmp_p
     assert simulate.seeds == [] and list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("options", [{"size": (1, 80, 80)}, {"spacing": (2.0, 0.0, 2.0)}, {"spacing": (float("nan"), 1.0, 1.0)}])
+@pytest.mark.parametrize(
+    "options", [{"size": (1, 80, 80)}, {"spacing": (2.0, 0.0, 2.0)}, {"spacing": (float("nan"), 1.0, 1.0)}]
+)
 def test_a_grid_without_room_is_refused(simulate, tmp_path, options):
     assert "at least 2 voxels" in refusal(simulate, tmp_path / "out", **options).what
     assert simulate.seeds == [] and list(tmp_path.iterdir()) == []
