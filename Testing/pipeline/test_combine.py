@@ -53,6 +53,13 @@ def test_severity_rises_in_thirds_above_the_threshold():
     ]  # fmt: skip
 
 
+def test_an_ensemble_that_was_measured_near_chance_says_so_in_every_result():
+    measured = {"auc": 0.53, "n": 32, "sensitivity": 0.9, "specificity": 0.2}
+    assert "AUC of 0.53" in Ensemble({}, {}, {}, {"ensemble": measured}).caveat()
+    assert Ensemble({}, {}, {}, {"ensemble": measured | {"auc": 0.95}}).caveat() == ""
+    assert Ensemble({}, {}, {}, {}).caveat() == ""
+
+
 def test_settings_survive_the_disk_and_broken_ones_are_refused(tmp_path):
     thresholds = {point: dict.fromkeys((*LEVEL_NAMES, PATIENT), 0.3) for point in OPERATING_POINTS}
     ensemble = Ensemble({"a": Member(0.4, 1.2, -0.3)}, {"levels": Member()}, thresholds, {"n": 3})

@@ -57,6 +57,8 @@ def analyze(
         for warning in chain_warnings(seen, shares):
             progress.warn(warning)
 
+    if networks.ensemble.caveat():
+        progress.warn(networks.ensemble.caveat())
     with progress.stage("Looking for fractures", until=0.9):
         opinions = ask_members(segmented, networks, progress)
         probabilities = level_probabilities(opinions, networks.ensemble, seen)

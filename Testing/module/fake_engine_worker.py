@@ -1,0 +1,43 @@
+"""The real worker with a fake engine: calls a fracture of C4 where the voxels are brightest.
+
+The study's source, the volume node's name, says how it behaves: "slow" takes ten seconds, "deaf" does not listen
+to cancelling either, "memory" and "internal" fail.
+"""
+
+import time
+
+import numpy as np
+from neckfrac.anatomy import LEVEL_NAMES
+from neckfrac.findings import Analysis, Box, Findings, VertebraFinding
+from neckfrac.worker import main
+
+
+class FakeEngine:
+    """Stands in for the networks."""
+
+    def analyze(self, study, *, operating_point, progress):
+        kind = study.identity.source
+        with progress.stage("Locating the spine", until=1.0):
+            progress.step(0.3)
+            if kind == "deaf":
+                time.sleep(10)
+            for _ in range(1000 if kind == "slow" else 1):
+                time.sleep(0.01)
+                progress.step(0.3)
+            if kind == "memory":
+                raise MemoryError("no room")
+            if kind == "internal":
+                raise ValueError("no luck")
+        labels = np.zeros(study.volume.shape, np.uint8)
+        labels[study.volume.voxels > 500] = 4
+        center = study.volume.to_points(np.argwhere(labels == 4).mean(axis=0))
+        box = Box(tuple(center - 5), tuple(center + 5))
+        levels = [VertebraFinding(name, "not seen") for name in LEVEL_NAMES]
+        levels[2] = VertebraFinding("C3", "negative", 0.1, {}, 0.5, None, None, tuple(center + [0, 0, 20]), 1.0)
+        levels[3] = VertebraFinding("C4", "positive", 0.9, {}, 0.5, "high", box, tuple(center), 1.0)
+        findings = Findings(study.identity, tuple(levels), "positive", 0.9, {}, 0.5, operating_point)
+        return Analysis(study.volume, labels, labels * 20, findings)
+
+
+if __name__ == "__main__":
+    main(engine_factory=lambda **options: FakeEngine())

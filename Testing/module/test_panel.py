@@ -1,0 +1,298 @@
+"""The module's panel, offscreen: the real .ui, scene and worker process; Qt's manners and Slicer are stand-ins."""
+
+import ast
+import importlib
+import logging
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+slicer = pytest.importorskip("slicer")
+pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
+
+from neckfrac.output.scene import _add_volume  # noqa: E402
+from neckfrac.output.scene_file import HeadlessScene  # noqa: E402
+from slicer_double import panel, qt_stand_in  # noqa: E402
+
+WORKER = [sys.executable, str(Path(__file__).with_name("fake_engine_worker.py"))]
+
+
+class World:
+    """A scene, a CT node and the panel on it."""
+
+    def __init__(self, monkeypatch, folder):
+        monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+        self.headless = HeadlessScene(folder / "scene")
+        self.scene, self.temporary = self.headless.scene, folder / "temporary"
+        self.temporary.mkdir()
+        self.application = panel.install_panel(monkeypatch, self.scene, self.temporary)
+        module = importlib.import_module("NeckFracLib.widget")
+        monkeypatch.setattr(module.install, "missingPackages", lambda: list(self.missing))
+        self.missing = []
+        parent = qt_stand_in.qMRMLWidget()
+        parent.setLayout(qt_stand_in.QtWidgets.QVBoxLayout())
+        self.widget = module.NeckFracWidget(parent)
+        self.widget.makeLogic = lambda: module.NeckFracLogic(workerCommand=WORKER)
+
+    def open(self):
+        self.widget.setup()
+        self.ui = self.widget.ui
+        return self.widget
+
+    def add_ct(self, name="ct"):
+        voxels = np.full((30, 40, 50), -1000, np.int16)
+        voxels[:, 5:35, 5:45] = 40
+        voxels[12:18, 15:25, 20:30] = 900
+        affine = np.diag([1.0, 1.0, 2.0, 1.0])
+        affine[:3, 3] = (-20, -30, 100)
+        return _add_volume(self.scene, voxels, affine, name)
+
+    def wait_until(self, condition, seconds=20):
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "waited in vain"
+            self.application.processEvents()
+            time.sleep(0.005)
+
+    def run(self):
+        self.ui.applyButton.click()
+        self.wait_until(lambda: not self.widget.logic.isRunning)
+
+    def texts(self, row):
+        table = self.ui.resultsTable
+        return [table.item(row, column).text() for column in range(table.columnCount)]
+
+
+@pytest.fixture
+def world(monkeypatch, tmp_path):
+    world = World(monkeypatch, tmp_path)
+    yield world
+    world.widget.cleanup()
+    world.headless.close()
+
+
+def test_the_panel_says_that_it_is_no_medical_device(world):
+    world.open()
+    assert "Research use only; not a medical device" in world.ui.disclaimerLabel.text
+    assert not world.ui.disclaimerLabel.isHidden()
+
+
+def test_the_controls_offer_what_the_engine_knows(world):
+    from neckfrac.pipeline.combine import OPERATING_POINTS
+
+    world.open()
+    kinds = importlib.import_module("NeckFracLib.parameter_node")
+    assert {point.value for point in kinds.OperatingPoint} == set(OPERATING_POINTS)
+    shown = [world.ui.operatingPointComboBox.itemText(index) for index in range(3)]
+    assert shown == [point.label() for point in kinds.OperatingPoint]
+    assert [device.value for device in kinds.Device] == ["auto", "cpu", "cuda"]
+    assert world.ui.deviceComboBox.count == 3
+
+
+def test_only_scalar_volumes_can_be_chosen(world):
+    ct = world.add_ct()
+    world.scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
+    world.scene.AddNewNodeByClass("vtkMRMLVectorVolumeNode")
+    world.open()
+    assert world.ui.inputSelector.nodes() == [ct]
+    assert world.ui.inputSelector.currentNode() is ct
+
+
+def test_the_parameter_node_follows_the_panel_and_the_panel_the_parameter_node(world):
+    ct = world.add_ct()
+    other = world.add_ct("other")
+    world.open()
+    node = world.widget.logic.getParameterNode()
+    kinds = importlib.import_module("NeckFracLib.parameter_node")
+    assert node.operatingPoint is kinds.OperatingPoint.balanced and node.inputVolume is ct
+    world.ui.operatingPointComboBox.setCurrentIndex(0)
+    world.ui.deviceComboBox.setCurrentIndex(1)
+    world.ui.inputSelector.setCurrentNode(other)
+    assert node.operatingPoint is kinds.OperatingPoint.sensitive and node.device is kinds.Device.cpu
+    assert node.inputVolume is other
+    node.operatingPoint, node.device, node.inputVolume = kinds.OperatingPoint.specific, kinds.Device.cuda, ct
+    assert world.ui.operatingPointComboBox.currentIndex == 2 and world.ui.deviceComboBox.currentIndex == 2
+    assert world.ui.inputSelector.currentNode() is ct
+
+
+def test_apply_waits_for_a_volume_and_says_so(world):
+    world.open()
+    assert not world.ui.applyButton.enabled and world.ui.applyButton.toolTip == "Select a CT volume."
+    world.ui.inputSelector.setCurrentNode(world.add_ct())
+    assert world.ui.applyButton.enabled and "fractures" in world.ui.applyButton.toolTip
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda node, scene: node.SetAndObserveImageData(None), "no voxels"),
+        (lambda node, scene: node.GetImageData().SetDimensions(50, 40, 1), "single slice"),
+        (
+            lambda node, scene: node.SetAndObserveTransformNodeID(
+                scene.AddNewNodeByClass("vtkMRMLLinearTransformNode").GetID()
+            ),
+            "harden",
+        ),
+    ],
+)
+def test_apply_says_what_is_wrong_with_a_volume(world, spoil, reason):
+    spoil(world.add_ct(), world.scene)
+    world.open()
+    assert not world.ui.applyButton.enabled and reason in world.ui.applyButton.toolTip
+
+
+def test_missing_packages_are_named_and_installed_on_a_click_only(world, monkeypatch):
+    world.add_ct()
+    world.missing = ["torch", "monai"]
+    installed = []
+    install = importlib.import_module("NeckFracLib.install")
+    monkeypatch.setattr(install, "install", lambda: installed.append(world.missing.clear()) or "2.9 1.6")
+    world.open()
+    assert not world.ui.applyButton.enabled and "torch, monai" in world.ui.applyButton.toolTip
+    assert not world.ui.installButton.isHidden() and not installed
+    world.ui.installButton.click()
+    assert installed and world.ui.applyButton.enabled and world.ui.installButton.isHidden()
+    assert "2.9 1.6" in world.ui.statusLabel.text
+
+
+def test_apply_fills_scene_and_table_and_a_row_jumps_all_slices(world):
+    world.add_ct()
+    slices = [world.scene.AddNode(slicer.vtkMRMLSliceNode()) for _ in range(3)]
+    for node, orientation in zip(slices, ("Axial", "Sagittal", "Coronal"), strict=True):
+        slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(world.scene)
+        node.SetOrientation(orientation)
+    world.open()
+    world.run()
+    assert world.scene.GetNumberOfNodesByClass("vtkMRMLMarkupsROINode") == 1
+    assert world.texts(3) == ["C4", "suspected fracture", "0.90", "high"]
+    assert world.texts(2) == ["C3", "no fracture found", "0.10", ""]
+    assert world.texts(0) == ["C1", "not seen", "", ""]
+    assert "C4" in world.ui.statusLabel.text and world.ui.progressBar.value == 100
+    world.ui.resultsTable.cellClicked.emit(3, 1)
+    # The bright block's middle is at LPS (4.5, -10.5, 129): all three slices go through it, and RAS turns x and y.
+    axial, sagittal, coronal = (node.GetSliceToRAS() for node in slices)
+    assert axial.GetElement(2, 3) == pytest.approx(129)
+    assert sagittal.GetElement(0, 3) == pytest.approx(-4.5)
+    assert coronal.GetElement(1, 3) == pytest.approx(10.5)
+    world.ui.resultsTable.cellClicked.emit(0, 0)  # not seen: nowhere to go
+    assert axial.GetElement(2, 3) == pytest.approx(129)
+
+
+def test_the_results_come_back_with_the_scene_and_identify_nobody(world):
+    world.add_ct("Doe Jane")
+    world.open()
+    world.run()
+    text = world.widget.logic.getParameterNode().results
+    assert "Doe" not in text and '"C4"' in text
+    world.widget.exit()
+    world.ui.resultsTable.setRowCount(0)
+    world.widget.enter()
+    assert world.texts(3)[0] == "C4"
+
+
+def test_while_it_runs_the_button_cancels_and_the_scene_stays(world):
+    world.add_ct("slow")
+    world.open()
+    before = world.scene.GetNumberOfNodes()
+    world.ui.applyButton.click()
+    assert world.ui.applyButton.text == "Cancel" and not world.ui.inputSelector.enabled
+    world.wait_until(lambda: world.ui.progressBar.value > 0)
+    assert world.ui.statusLabel.text == "Locating the spine"
+    began = time.monotonic()
+    world.run()
+    assert time.monotonic() - began < 1
+    assert world.ui.statusLabel.text == "Cancelled." and world.ui.applyButton.text == "Apply"
+    assert world.scene.GetNumberOfNodes() == before and list(world.temporary.iterdir()) == []
+
+
+def test_an_engine_that_does_not_listen_is_cancelled_within_a_second_too(world):
+    ct = world.add_ct("deaf")
+    world.open()
+    world.ui.applyButton.click()
+    world.wait_until(lambda: world.ui.progressBar.value > 0)
+    began = time.monotonic()
+    world.run()
+    assert time.monotonic() - began < 1 and world.widget.logic.workerPid is None
+    ct.SetName("ct")
+    world.run()
+    assert world.texts(3)[0] == "C4"
+
+
+@pytest.mark.parametrize(("kind", "words"), [("memory", "crop the volume"), ("internal", "no luck")])
+def test_a_failure_is_told_with_advice_and_leaves_the_scene(world, caplog, kind, words):
+    world.add_ct(kind)
+    world.open()
+    before = world.scene.GetNumberOfNodes()
+    with caplog.at_level(logging.ERROR):
+        world.run()
+    assert words in caplog.text and "No result" in world.ui.statusLabel.text
+    assert world.scene.GetNumberOfNodes() == before and world.ui.applyButton.enabled
+
+
+def test_closing_the_scene_stops_the_run_and_the_panel_starts_anew(world):
+    world.add_ct("slow")
+    world.open()
+    world.ui.applyButton.click()
+    world.scene.Clear(0)
+    assert not world.widget.logic.isRunning and list(world.temporary.iterdir()) == []
+    assert world.ui.applyButton.text == "Apply" and not world.ui.applyButton.enabled
+    world.ui.inputSelector.setCurrentNode(world.add_ct())
+    world.run()
+    assert world.texts(3)[0] == "C4"
+
+
+def test_another_module_on_top_keeps_the_panel_from_following(world):
+    world.add_ct()
+    world.open()
+    node = world.widget.logic.getParameterNode()
+    kinds = importlib.import_module("NeckFracLib.parameter_node")
+    world.widget.exit()
+    node.device = kinds.Device.cuda
+    assert world.ui.deviceComboBox.currentIndex == 0
+    world.widget.enter()
+    assert world.ui.deviceComboBox.currentIndex == 2
+
+
+def test_leaving_slicer_ends_the_worker(world):
+    world.add_ct()
+    world.open()
+    world.run()
+    assert world.widget.logic.workerPid is not None  # kept warm
+    world.widget.cleanup()
+    assert world.widget.logic.workerPid is None and world.widget.Observations == []
+
+
+def test_the_module_registers_the_sample_with_its_checksum_once_slicer_has_started(world):
+    import hashlib
+    from types import SimpleNamespace
+    from urllib.parse import urlparse
+    from urllib.request import url2pathname
+
+    module = importlib.import_module("NeckFrac")
+    parent = SimpleNamespace()
+    module.NeckFrac(parent)
+    assert parent.categories == ["Segmentation"] and "not a medical device" in parent.helpText
+    assert panel.StandInSampleData.sources == []  # nothing in the constructor
+    (registered,) = world.application.startup
+    registered()
+    (source,) = panel.StandInSampleData.sources
+    content = Path(url2pathname(urlparse(source["uri"]).path)).read_bytes()
+    assert source["checksum"] == "SHA256:" + hashlib.sha256(content).hexdigest()
+
+
+def test_every_text_for_the_user_can_be_translated():
+    shown = ("setText", "setToolTip", "errorDisplay", "confirmOkCancelDisplay", "_showProgress", "InstallError")
+    for path in panel.MODULE.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(call, ast.Call) or not call.args:
+                continue
+            name = getattr(call.func, "id", None) or getattr(call.func, "attr", None)
+            where, argument = f"{path.name}:{call.lineno}", call.args[0]
+            if name == "_":
+                assert isinstance(argument, ast.Constant) and isinstance(argument.value, str), where
+            if name in shown:
+                assert not isinstance(argument, ast.JoinedStr), where
+                assert not isinstance(argument, ast.Constant) or argument.value is None, where

@@ -1,0 +1,136 @@
+"""A running Slicer for a module's panel, as far as stand-ins go: the real scene, PySide6 offscreen.
+
+Named stand-ins: the application, the module manager's part, Qt's PythonQt manners, CTK and MRML widgets, the
+scripted module's base classes, the parameter node's wrapper, Sample Data.
+"""
+
+import sys
+import types
+from pathlib import Path
+
+from . import parameter_node_stand_in, qt_stand_in
+
+MODULE = Path(__file__).parents[2] / "scripted_modules" / "NeckFrac"
+
+
+class StandInPanelApplication:
+    """For `slicer.app`. `startup` holds what waits for startupCompleted()."""
+
+    applicationName = "Slicer"
+    slicerHome = ""
+
+    def __init__(self, folder):
+        self.temporaryPath, self.startup = str(folder), []
+
+    def connect(self, signal, callback):
+        assert signal == "startupCompleted()", signal
+        self.startup.append(callback)
+
+    def processEvents(self):
+        qt_stand_in.application().processEvents()
+
+    def testingEnabled(self):
+        return True  # Slicer logs messages instead of showing them then
+
+    def setOverrideCursor(self, cursor):
+        qt_stand_in.application().setOverrideCursor(cursor)
+
+    def restoreOverrideCursor(self):
+        qt_stand_in.application().restoreOverrideCursor()
+
+
+class StandInModule:
+    """For `ScriptedLoadableModule`."""
+
+    def __init__(self, parent):
+        self.parent = parent
+
+
+class StandInWidget:
+    """For `ScriptedLoadableModuleWidget`."""
+
+    def __init__(self, parent=None):
+        super().__init__()
+        self.parent, self.layout = parent, parent.layout()
+
+    def resourcePath(self, name):
+        return str(MODULE / "Resources" / name)
+
+    def setup(self):
+        pass
+
+
+class StandInLogic:
+    """For `ScriptedLoadableModuleLogic`: one parameter node a scene."""
+
+    def __init__(self, parent=None):
+        super().__init__()
+        self.moduleName = type(self).__name__.removesuffix("Logic")
+
+    def getParameterNode(self):
+        import slicer
+
+        node = slicer.mrmlScene.GetSingletonNode(self.moduleName, "vtkMRMLScriptedModuleNode")
+        if not node:
+            node = slicer.vtkMRMLScriptedModuleNode()
+            node.SetSingletonTag(self.moduleName)
+            node.SetAttribute("ModuleName", self.moduleName)
+            node = slicer.mrmlScene.AddNode(node)
+        return node
+
+
+class StandInSampleData:
+    """For `SampleData.SampleDataLogic`; `sources` holds what was registered."""
+
+    sources: list = []
+
+    @classmethod
+    def registerCustomSampleDataCategory(cls, category, title):
+        pass
+
+    @classmethod
+    def registerCustomSampleDataSource(
+        cls, category, sampleName, thumbnailFileName, uris, fileNames, nodeNames, checksums
+    ):
+        source = {"name": sampleName, "uri": uris, "file": fileNames, "checksum": checksums}
+        cls.sources.append(source)
+
+
+def install_panel(monkeypatch, scene, folder):
+    """Put the stand-ins in place until the test ends, and forget the module's files that were imported without."""
+    import unittest
+
+    import slicer
+
+    qt_stand_in.application()
+    application = StandInPanelApplication(folder)
+    monkeypatch.setattr(slicer, "mrmlScene", scene, raising=False)
+    monkeypatch.setattr(slicer, "app", application, raising=False)
+    bases = {
+        "ScriptedLoadableModule": StandInModule,
+        "ScriptedLoadableModuleWidget": StandInWidget,
+        "ScriptedLoadableModuleLogic": StandInLogic,
+        "ScriptedLoadableModuleTest": unittest.TestCase,
+    }
+    modules = {
+        "qt": qt_stand_in.qt_module(),
+        "SampleData": _module("SampleData", SampleDataLogic=StandInSampleData),
+        "slicer.i18n": _module("slicer.i18n", tr=lambda text: text, translate=lambda context, text: text),
+        "slicer.ScriptedLoadableModule": _module("slicer.ScriptedLoadableModule", **bases),
+        "slicer.parameterNodeWrapper": _module(
+            "slicer.parameterNodeWrapper", parameterNodeWrapper=parameter_node_stand_in.parameterNodeWrapper
+        ),
+    }
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    for name in [name for name in sys.modules if name.split(".")[0] in ("NeckFrac", "NeckFracLib")]:
+        monkeypatch.delitem(sys.modules, name)
+    StandInSampleData.sources.clear()
+    return application
+
+
+def _module(name, **members):
+    module = types.ModuleType(name)
+    for key, value in members.items():
+        setattr(module, key, value)
+    return module

@@ -1,0 +1,163 @@
+"""PySide6 in PythonQt's manners, and stand-ins for the widgets of CTK and MRML that NeckFrac.ui names.
+
+In PythonQt a property is an attribute (`button.enabled = True`), setters stay, and `connect("clicked(bool)", f)`
+takes the signal as text. Here each widget class gets that by a subclass. What ran with it has shown our logic and
+our .ui, not PythonQt's or CTK's behaviour.
+"""
+
+import types
+from xml.etree import ElementTree
+
+from PySide6 import QtCore, QtUiTools, QtWidgets
+
+# These are virtual functions, too: an attribute of that name would hide the function from Qt.
+VIRTUAL = {"sizeHint", "minimumSizeHint"}
+
+
+class _Property:
+    """A Qt property as PythonQt shows it: an attribute."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __get__(self, instance, owner=None):
+        return self if instance is None else instance.property(self.name)
+
+    def __set__(self, instance, value):
+        if not instance.setProperty(self.name, value):
+            raise TypeError(f"{self.name} does not take {value!r}")
+
+
+class _PythonQtManners:
+    name = _Property("objectName")
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        # On the instance: PySide6 answers for a class's `connect` itself.
+        self.connect = self._connect_by_text
+
+    def _connect_by_text(self, signal, callback):
+        """Connect a signal that is given as text; its name and its arguments' types must be right."""
+        meta = self.metaObject()
+        methods = (meta.method(index) for index in range(meta.methodCount()))
+        signals = {
+            method.methodSignature().data().decode()
+            for method in methods
+            if method.methodType() == QtCore.QMetaMethod.MethodType.Signal
+        }
+        if signal not in signals:
+            raise ValueError(f"{type(self).__name__} has no signal {signal}")
+        getattr(self, signal.split("(")[0]).connect(callback)
+        return True
+
+    def className(self):
+        return type(self).__name__
+
+
+def in_pythonqt_manners(base):
+    """A subclass of a PySide6 class that behaves as PythonQt's wrapper of it."""
+    meta = base.staticMetaObject
+    names = {meta.property(index).name() for index in range(meta.propertyCount())} - VIRTUAL
+    return type(base.__name__, (_PythonQtManners, base), {name: _Property(name) for name in names})
+
+
+PLAIN = {
+    name: in_pythonqt_manners(getattr(QtWidgets, name))
+    for name in ("QWidget", "QLabel", "QComboBox", "QPushButton", "QProgressBar", "QTableWidget")
+}
+
+
+class ctkCollapsibleButton(PLAIN["QWidget"]):
+    """Stands in for CTK's: a plain container."""
+
+
+class qMRMLNodeComboBox(PLAIN["QWidget"]):
+    """Stands in for MRML's: holds one node of the given classes, or none."""
+
+    currentNodeChanged = QtCore.Signal(object)
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._scene = self._node = None
+
+    def setMRMLScene(self, scene):
+        self._scene = scene
+
+    def mrmlScene(self):
+        return self._scene
+
+    def nodes(self):
+        """The nodes that it offers."""
+        classes, children = self.property("nodeTypes") or [], self.property("showChildNodeTypes")
+        nodes = [self._scene.GetNthNode(index) for index in range(self._scene.GetNumberOfNodes())]
+        fits = (lambda node, name: node.IsA(name)) if children else (lambda node, name: node.GetClassName() == name)
+        return [node for node in nodes if any(fits(node, name) for name in classes)]
+
+    def currentNode(self):
+        return self._node
+
+    def setCurrentNode(self, node):
+        if node is not None and node not in self.nodes():
+            node = None
+        if node is not self._node:
+            self._node = node
+            self.currentNodeChanged.emit(node)
+
+
+class qMRMLWidget(PLAIN["QWidget"]):
+    """Stands in for MRML's: passes its scene on to the widgets that the .ui connects to it, and no others."""
+
+    isEntered = True
+    receivers: tuple = ()
+
+    def setMRMLScene(self, scene):
+        for name in self.receivers:
+            self.findChild(QtWidgets.QWidget, name).setMRMLScene(scene)
+
+
+class _Loader(QtUiTools.QUiLoader):
+    """Builds the classes of this file; a class that it does not know is an error, not a plain widget.
+
+    The scene's connections are made here: PySide6 can't send a vtkMRMLScene*.
+    """
+
+    def load(self, file):
+        content = bytes(file.readAll().data())
+        tree = ElementTree.fromstring(content)
+        receivers = []
+        for connection in tree.findall("connections/connection"):
+            ends = [connection.findtext(end) for end in ("sender", "signal", "receiver", "slot")]
+            expected = [tree.findtext("class"), "mrmlSceneChanged(vtkMRMLScene*)", ends[2], "setMRMLScene(vtkMRMLScene*)"]
+            if ends != expected:
+                raise ValueError(f"a connection that the stand-in does not know: {ends}")
+            receivers.append(ends[2])
+        for connections in tree.findall("connections"):
+            tree.remove(connections)
+        buffer = QtCore.QBuffer()
+        buffer.setData(ElementTree.tostring(tree))
+        buffer.open(QtCore.QIODevice.OpenModeFlag.ReadOnly)
+        widget = super().load(buffer)
+        widget.receivers = tuple(receivers)
+        return widget
+
+    def createWidget(self, class_name, parent=None, name=""):
+        known = PLAIN | {kind.__name__: kind for kind in (ctkCollapsibleButton, qMRMLNodeComboBox, qMRMLWidget)}
+        widget = known[class_name](parent)
+        widget.setObjectName(name)
+        return widget
+
+
+def qt_module():
+    """The module that `import qt` gives in Slicer, with the names that the module and slicer.util use."""
+    module = types.ModuleType("qt")
+    for name, kind in PLAIN.items():
+        setattr(module, name, kind)
+    module.QTimer = in_pythonqt_manners(QtCore.QTimer)
+    module.QTableWidgetItem, module.QVBoxLayout = QtWidgets.QTableWidgetItem, QtWidgets.QVBoxLayout
+    module.QFile, module.Qt, module.QUiLoader = QtCore.QFile, QtCore.Qt, _Loader
+    return module
+
+
+def application():
+    """The one Qt application of this process."""
+    return QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
