@@ -16,6 +16,7 @@ from neckfrac.pipeline.combine import OPERATING_POINTS
 from neckfrac.pipeline.locate import EXPECTED_ML
 from neckfrac.progress import Progress
 from neckfrac.volume import CTVolume
+from scipy import ndimage
 from tiny_networks import write_models
 
 SPACING = 2.0  # mm, that of the locating grid: the phantom arrives there voxel by voxel
@@ -248,6 +249,12 @@ def test_boxes_lie_at_their_vertebra(engine):
         assert np.all(level.box.size >= 6)
         # Half a block (8 mm high, 38 mm wide at most) and the reach of the heat around it.
         assert np.all(np.abs(level.box.center - level.center) < (22, 15, 8)), level.level
+
+
+def test_the_heat_lies_on_the_vertebrae_and_their_surface(upright):
+    near = ndimage.binary_dilation(upright.labels > 0, iterations=3)
+    assert 0 < upright.heat.max() <= 100
+    assert not upright.heat[~near].any() and (upright.heat[upright.labels > 0] > 0).mean() > 0.9
 
 
 def test_an_unknown_operating_point_is_refused(engine):
