@@ -45,7 +45,7 @@ log = logging.getLogger("neckfrac.worker")
 LABELS, HEAT, FINDINGS = "labels.npy", "heat.npy", "findings.json"
 # A step that does not ask whether it was cancelled must not keep the process alive once nobody listens.
 SECONDS_TO_END = 3.0
-SECONDS_BETWEEN_PROGRESS = 0.05
+SECONDS_BETWEEN_PROGRESS, LEAP = 0.05, 0.02
 
 
 class EngineLike(Protocol):
@@ -238,12 +238,14 @@ class Worker:
         return self._engine
 
     def _reporter(self, identifier: Any) -> Callable[[str, float], None]:
-        last: list[Any] = ["", 0.0]
+        last: list[Any] = ["", 0.0, 0.0]
 
         def report(stage: str, fraction: float) -> None:
             now = time.monotonic()
-            if stage != last[0] or now - last[1] >= SECONDS_BETWEEN_PROGRESS or fraction >= 1:
-                last[:] = stage, now
+            # A leap is told at once: the step after it may take long.
+            leap = fraction - last[2] >= LEAP or fraction >= 1
+            if stage != last[0] or leap or now - last[1] >= SECONDS_BETWEEN_PROGRESS:
+                last[:] = stage, now, fraction
                 event = {"id": identifier, "event": "progress", "stage": stage}
                 self._send({**event, "fraction": round(float(fraction), 4)})
 

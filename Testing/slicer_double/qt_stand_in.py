@@ -127,8 +127,8 @@ class _Loader(QtUiTools.QUiLoader):
         receivers = []
         for connection in tree.findall("connections/connection"):
             ends = [connection.findtext(end) for end in ("sender", "signal", "receiver", "slot")]
-            expected = [tree.findtext("class"), "mrmlSceneChanged(vtkMRMLScene*)", ends[2], "setMRMLScene(vtkMRMLScene*)"]
-            if ends != expected:
+            scene = "vtkMRMLScene*"
+            if ends != [tree.findtext("class"), f"mrmlSceneChanged({scene})", ends[2], f"setMRMLScene({scene})"]:
                 raise ValueError(f"a connection that the stand-in does not know: {ends}")
             receivers.append(ends[2])
         for connections in tree.findall("connections"):
@@ -155,6 +155,7 @@ def qt_module():
     module.QTimer = in_pythonqt_manners(QtCore.QTimer)
     module.QTableWidgetItem, module.QVBoxLayout = QtWidgets.QTableWidgetItem, QtWidgets.QVBoxLayout
     module.QFile, module.Qt, module.QUiLoader = QtCore.QFile, QtCore.Qt, _Loader
+    module.QMessageBox = QtWidgets.QMessageBox  # for its constants; no box is opened
     return module
 
 

@@ -8,8 +8,6 @@ import slicer
 from slicer.i18n import tr as _
 
 VOLUME, RESULT = "ct.npy", "result"
-# MRML keeps RAS, the engine LPS: x and y change sign.
-RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def reasonAgainst(volumeNode):
@@ -33,15 +31,18 @@ def reasonAgainst(volumeNode):
 def affineOf(volumeNode):
     """The 4x4 affine of the volume: voxel (i, j, k) to mm in LPS."""
     import vtk
+    from neckfrac.output.scene import LPS_TO_RAS
 
     matrix = vtk.vtkMatrix4x4()
     volumeNode.GetIJKToRASMatrix(matrix)
-    return RAS_TO_LPS @ slicer.util.arrayFromVTKMatrix(matrix)
+    return np.linalg.inv(LPS_TO_RAS) @ slicer.util.arrayFromVTKMatrix(matrix)
 
 
 def rasPoint(point):
     """An LPS point (x, y, z) in mm as [r, a, s]."""
-    return (np.asarray(point, dtype=float) * np.diag(RAS_TO_LPS)[:3]).tolist()
+    from neckfrac.output.scene import LPS_TO_RAS
+
+    return (LPS_TO_RAS[:3, :3] @ np.asarray(point, dtype=float)).tolist()
 
 
 def identityOf(volumeNode):

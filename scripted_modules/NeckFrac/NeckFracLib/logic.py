@@ -173,21 +173,17 @@ class NeckFracLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
                 self._finish(run, self._fillScene(run))
 
     def _fillScene(self, run):
-        """Put the findings into the scene; an AnalysisError, with the scene as it was, when that fails."""
+        """Put the findings into the scene; an AnalysisError when that fails: `populate_scene` then adds nothing."""
         from neckfrac.output.scene import populate_scene
 
         if slicer.mrmlScene.GetNodeByID(run.volumeNode.GetID() or "") is not run.volumeNode:
             return AnalysisError(_("The volume was removed from the scene while it was analyzed."), "scene")
-        before = {node.GetID() for node in _nodes(slicer.mrmlScene)}
         try:
             analysis = hand_over.readAnalysis(run.folder, run.affine)
             run.findings = analysis.findings
             run.nodes = populate_scene(slicer.mrmlScene, analysis, volume_node=run.volumeNode)
         except Exception as error:
             logging.exception("NeckFrac could not fill the scene.")
-            for node in _nodes(slicer.mrmlScene):
-                if node.GetID() not in before:
-                    slicer.mrmlScene.RemoveNode(node)
             message = _("The findings could not be put into the scene: {reason}").format(reason=error)
             return AnalysisError(message, "scene")
         return None
@@ -223,7 +219,3 @@ class NeckFracLogic(ScriptedLoadableModuleLogic, VTKObservationMixin):
         if self._timer:
             self._timer.stop()
             self._timer = None
-
-
-def _nodes(scene):
-    return [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]

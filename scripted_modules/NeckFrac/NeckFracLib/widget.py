@@ -51,11 +51,11 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self):
         """Called when the application closes and the panel is destroyed."""
-        self.removeObservers()
         if self.logic:
             self.logic.close()
         self._disconnectParameterNode()
         self._parameterNode = None
+        self.removeObservers()
 
     def enter(self):
         """Called each time the user opens this module."""
@@ -161,6 +161,7 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onFinished(self, run):
         """Show what came of the analysis: rows, or why there are none."""
+        self._checkCanApply()
         if run.error is None:
             if self._parameterNode:
                 self._parameterNode.results = results_table.rowsOf(run.findings)
@@ -171,7 +172,6 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._showProgress(_("No result: {reason}").format(reason=run.error), 0)
             logging.error("NeckFrac: %s (%s)", run.error, run.error.kind)
             slicer.util.errorDisplay(self._advice(run.error), windowTitle=_("NeckFrac"))
-        self._checkCanApply()
 
     def onInstallButton(self, checked=False):
         """Install what is missing, after asking, and check it."""

@@ -1,0 +1,106 @@
+"""Installing on a click: what is asked of whom. The installers are stand-ins; nothing is downloaded."""
+
+import importlib
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+slicer = pytest.importorskip("slicer")
+
+from slicer_double.stand_ins import install as install_stand_ins  # noqa: E402
+
+REQUIREMENTS = Path(__file__).parents[2] / "scripted_modules" / "NeckFrac" / "Resources" / "requirements.txt"
+
+
+@pytest.fixture
+def install(monkeypatch, tmp_path):
+    install_stand_ins(slicer.vtkMRMLScene(), tmp_path)
+    module = importlib.import_module("NeckFracLib.install")
+    monkeypatch.setattr(module, "CHECK", "print('2.9 1.6')")
+    monkeypatch.setattr(module, "missingPackages", lambda: ["torch", "monai", "safetensors"])
+    return module
+
+
+class StandInPyTorchUtils(types.ModuleType):
+    """For the extension PyTorch; `asked` holds what it was asked."""
+
+    def __init__(self, answer):
+        super().__init__("PyTorchUtils")
+        self.asked = asked = []
+
+        class Logic:
+            def installTorch(self, askConfirmation=False, forceComputationBackend=None, torchVersionRequirement=None):
+                asked.append((askConfirmation, torchVersionRequirement))
+                return answer
+
+        self.PyTorchUtilsLogic = Logic
+
+
+@pytest.fixture
+def pip_ensure(monkeypatch):
+    """Stands in for Slicer 5.12's slicer.packaging; returns what it was asked."""
+    asked = {}
+    packaging = types.ModuleType("slicer.packaging")
+    packaging.load_requirements = lambda path: Path(path).read_text(encoding="utf-8").split("\n")
+
+    def ensure(requirements, constraints=None, requester=None):
+        asked.update(requirements=requirements, constraints=Path(constraints).read_text(), requester=requester)
+
+    packaging.pip_ensure = ensure
+    monkeypatch.setitem(sys.modules, "slicer.packaging", packaging)
+    monkeypatch.setattr(slicer, "packaging", packaging, raising=False)
+    return asked
+
+
+def test_torch_comes_from_its_extension_and_the_rest_from_the_requirements(install, pip_ensure, monkeypatch):
+    torch = StandInPyTorchUtils(answer=object())
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", torch)
+    assert install.install() == "2.9 1.6"
+    assert torch.asked == [(True, install.TORCH_REQUIREMENT)]
+    assert any(line.startswith("monai>=") for line in pip_ensure["requirements"])
+    assert not any(line.startswith("torch") for line in pip_ensure["requirements"])
+    assert "numpy==" in pip_ensure["constraints"] and pip_ensure["requester"] == "NeckFrac"
+
+
+def test_without_the_extension_pytorch_the_user_hears_what_to_do(install, pip_ensure, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
+    with pytest.raises(install.InstallError, match="Extensions Manager"):
+        install.install()
+    assert not pip_ensure
+
+
+def test_who_declines_torch_gets_nothing_else_either(install, pip_ensure, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", StandInPyTorchUtils(answer=None))
+    with pytest.raises(install.InstallError, match="not installed"):
+        install.install()
+    assert not pip_ensure
+
+
+@pytest.mark.parametrize("agrees", [True, False])
+def test_slicer_5_10_asks_and_installs_with_its_own_pip(install, monkeypatch, agrees):
+    monkeypatch.setitem(sys.modules, "slicer.packaging", None)
+    monkeypatch.setattr(install, "missingPackages", lambda: ["monai"])
+    installed = []
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text: agrees)
+    monkeypatch.setattr(slicer.util, "pip_install", installed.extend)
+    if agrees:
+        install.install()
+        assert installed[0] == "--constraint" and installed[2].startswith("monai>=")
+    else:
+        with pytest.raises(install.InstallError, match="declined"):
+            install.install()
+        assert not installed
+
+
+def test_packages_that_do_not_work_in_a_fresh_process_are_told(install, monkeypatch):
+    monkeypatch.setattr(install, "CHECK", "import torch_that_is_broken")
+    with pytest.raises(install.InstallError, match="torch_that_is_broken.*Restart"):
+        install.checkInChildProcess()
+
+
+def test_requirements_have_lower_bounds_only_and_no_torchvision():
+    lines = [line for line in REQUIREMENTS.read_text(encoding="utf-8").split("\n") if line and line[0] != "#"]
+    assert lines and all(">=" in line and "==" not in line and "<" not in line for line in lines)
+    assert not any(line.startswith("torch") for line in lines)
