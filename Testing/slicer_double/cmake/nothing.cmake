@@ -1,0 +1,1 @@
+# Stands in for Slicer's packing of an extension: does nothing.
