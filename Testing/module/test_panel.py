@@ -181,6 +181,18 @@ def test_apply_fills_scene_and_table_and_a_row_jumps_all_slices(world):
     assert axial.GetElement(2, 3) == pytest.approx(129)
 
 
+def test_all_seven_levels_and_all_columns_are_in_sight(world):
+    world.add_ct()
+    world.open()
+    world.run()
+    world.widget.parent.resize(440, 640)
+    world.widget.parent.show()
+    world.application.processEvents()
+    table = world.ui.resultsTable
+    last = table.visualItemRect(table.item(6, 3))
+    assert table.item(6, 0).text() == "C7" and table.viewport().rect().contains(last)
+
+
 def test_the_results_come_back_with_the_scene_and_identify_nobody(world):
     world.add_ct("Doe Jane")
     world.open()

@@ -57,6 +57,7 @@ def fillTable(table, rows):
                 _("Click to show this level in all slices.") if row.get("point") else _("This level is not in view.")
             )
             table.setItem(index, column, item)
+    table.resizeColumnsToContents()
 
 
 def jumpTo(row):
