@@ -129,20 +129,6 @@ def distance_outside(inside: np.ndarray, spacing: float) -> np.ndarray:
     return (signed * spacing).astype(np.float32)
 
 
-def near_distance(inside: np.ndarray, spacing: float, reach: float = 8.0) -> np.ndarray:
-    """Like `distance_outside` but trusted only up to `reach` mm, and computed only in the box that needs it."""
-    margin = int(np.ceil(reach / spacing)) + 1
-    box = []
-    for axis in range(3):
-        where = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
-        if not len(where):
-            return np.full(inside.shape, reach, np.float32)
-        box.append(slice(max(where[0] - margin, 0), where[-1] + margin + 1))
-    distance = np.full(inside.shape, reach, np.float32)
-    distance[tuple(box)] = distance_outside(inside[tuple(box)], spacing)
-    return distance
-
-
 def closed(inside: np.ndarray, radius: float) -> np.ndarray:
     """Morphological closing by a ball of `radius` voxels."""
     from scipy import ndimage
