@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 
+from ..anatomy import N_CLASSES
 from ..progress import Progress
 
 SHAPE = (300, 512, 512)
@@ -81,7 +82,6 @@ def plain_sliding_window(volume, engine) -> float:
     from monai.inferers import SlidingWindowInferer
 
     from ..pipeline.grids import FINE_SPACING, Lattice, bounds, coarse, resample
-    from ..pipeline.segment import prior_groups
 
     began = time.perf_counter()
     locate, segment = engine.arguments("locate"), engine.arguments("segment")
@@ -90,7 +90,7 @@ def plain_sliding_window(volume, engine) -> float:
         voxels, lattice = coarse(canonical)
         image = locate["intensity"](torch.from_numpy(voxels).to(engine.device))[None, None]
         inferer = SlidingWindowInferer(locate["window"], sw_batch_size=1, overlap=0.25, mode="gaussian")
-        prior = prior_groups(inferer(image, locate["network"]).float().softmax(dim=1)[0])
+        prior = inferer(image, locate["network"])[0, :N_CLASSES].float().softmax(dim=0)
         fine = Lattice.around(*bounds(canonical), FINE_SPACING)
         hu = resample(canonical, fine)
         window, reach = segment["window"], segment["neighbours"]

@@ -27,7 +27,7 @@ def opinions_on_slab(
     from ..pipeline.classify import classify_slices, classify_vertebrae
     from ..pipeline.grids import FINE_SPACING, Lattice
     from ..pipeline.segment import Segmented
-    from ..training.tasks import LEAST_TRUTH, imitate_mask, usable_levels
+    from ..training.vertebrae import LEAST_TRUTH, imitate_mask, usable_levels
 
     usable = usable_levels(sample)
     labels = np.zeros_like(sample["labels"])

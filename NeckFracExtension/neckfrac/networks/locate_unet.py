@@ -14,7 +14,7 @@ LEAKY_RELU = ("leakyrelu", {"negative_slope": 0.01, "inplace": True})
 
 
 class LocateUNet(nn.Module):
-    """Logits of `n_classes` for every voxel of a 2 mm volume; its convolutions run at 4 mm and coarser.
+    """Names every voxel of a 2 mm volume and points to its vertebra; its convolutions run at 4 mm and coarser.
 
     The stem folds each 2x2x2 block of voxels into channels and the head unfolds them again, so that
     the finest grid costs next to nothing: a volume of the neck fits through in a few seconds on two
@@ -23,9 +23,11 @@ class LocateUNet(nn.Module):
 
     Input: [batch, 1, z, y, x], HU clipped to -300...1500, minus 200, divided by 500. Any size with a
     side longer than 16 voxels; odd sizes are padded by one inside (edge voxels repeated) and cropped again.
-    Output: logits [batch, n_classes, z, y, x], float32. While training with `deep_supervision`: a list,
-    finest first, of the logits at the input's resolution, a quarter and an eighth of it (rounded up), as
-    `monai.losses.DeepSupervisionLoss` takes them.
+    Output: [batch, n_classes + n_offsets, z, y, x], float32: the classes' logits, then for every voxel of a
+    vertebra the way (z, y, x; in units of ten voxels) to the centre of that vertebra's body, by which the voxels
+    of one vertebra find each other whatever its name. While training with `deep_supervision`: a list,
+    finest first, of these at the input's resolution, and of the logits alone at a quarter and an eighth of it
+    (rounded up).
 
     channels: at 4, 8, 16, 32 mm when the input is at 2 mm.
     """
@@ -34,6 +36,7 @@ class LocateUNet(nn.Module):
         self,
         channels: Sequence[int] = (24, 48, 96, 128),
         n_classes: int = 12,
+        n_offsets: int = 3,
         in_channels: int = 1,
         deep_supervision: bool = True,
     ) -> None:
@@ -52,7 +55,7 @@ class LocateUNet(nn.Module):
         self.rise = nn.ModuleList(nn.Conv3d(channels[n + 1], channels[n] // 2, 1) for n in coarser_first)
         self.decoder = nn.ModuleList(_convolution(channels[n] + channels[n] // 2, channels[n]) for n in coarser_first)
         self.refine = _convolution(channels[0], channels[0])
-        self.head = nn.Conv3d(channels[0], n_classes * 8, 1)
+        self.head = nn.Conv3d(channels[0], (n_classes + n_offsets) * 8, 1)
         # The coarser heads belong to training alone but stay in the weights: 2,000 parameters.
         self.coarse_heads = nn.ModuleList(
             nn.Conv3d(channels[n], n_classes, 1) for n in (1, 2) if deep_supervision and n < len(channels) - 1

@@ -18,8 +18,8 @@ class SegmentUNet(nn.Module):
 
     Input: [batch, 2 * neighbours + 1 + n_prior, y, x]. First the slices from below (inferior) to above with
     the one to segment in the middle, normalised as for `LocateUNet`; then `n_prior` channels with the
-    located probabilities (0 to 1) at that slice: background, C1...C7, other bone.
-    Output: logits [batch, n_classes, y, x], float32: background, C1...C7, other bone (T1 and below, skull, ribs).
+    located probabilities (0 to 1) at that slice, in the order of `neckfrac.anatomy.CLASS_NAMES`.
+    Output: logits [batch, n_classes, y, x], float32, of the same classes.
     Any size from 32 pixels a side; the compact encoder pads odd sizes by one inside and crops again.
 
     encoder: "compact", or a MONAI `FlexibleUNet` backbone for the full size ("efficientnet-b0").
@@ -33,9 +33,9 @@ class SegmentUNet(nn.Module):
     def __init__(
         self,
         neighbours: int = 2,
-        n_prior: int = 9,
+        n_prior: int = 12,
         channels: Sequence[int] = (32, 64, 96, 128),
-        n_classes: int = 9,
+        n_classes: int = 12,
         encoder: str = "compact",
         border_channels: int = 8,
     ) -> None:

@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 
 
 def analyze(
-    study: Study, networks: Networks, *, operating_point: str = "balanced", progress: Progress | None = None
+    study: Study,
+    networks: Networks,
+    *,
+    operating_point: str = "balanced",
+    anchors: bool = False,
+    progress: Progress | None = None,
 ) -> Analysis:
     """Findings, labels and heat map of one study, on the study's own grid.
 
+    anchors: T1 and the base of the skull are segmented as well.
     Raises InputError for an unknown operating point, Cancelled when the progress says so.
     """
     from .conclude import chain_warnings, conclude, level_probabilities
@@ -30,7 +36,7 @@ def analyze(
     from .explain import draw
     from .grids import coarse
     from .locate import locate
-    from .segment import onto_volume, segment
+    from .segment import anchors_onto_volume, onto_volume, segment
 
     if operating_point not in OPERATING_POINTS:
         raise InputError(
@@ -51,10 +57,13 @@ def analyze(
         return Analysis(study.volume, labels, heat, conclude(study, networks, operating_point, progress))
 
     with progress.stage("Segmenting the vertebrae", until=0.65):
-        segmented = segment(volume, located, progress=progress, **networks.arguments("segment"))
+        segmented = segment(volume, located, progress=progress, anchors=anchors, **networks.arguments("segment"))
         onto_volume(segmented, volume, reorientation.apply(labels))
+        shown = np.zeros_like(labels) if anchors else None
+        if shown is not None:
+            anchors_onto_volume(segmented, volume, reorientation.apply(shown))
         shares, seen = levels_in_view(segmented)
-        for warning in chain_warnings(seen, shares):
+        for warning in chain_warnings(seen, shares, located):
             progress.warn(warning)
 
     if networks.ensemble.caveat():
@@ -77,8 +86,9 @@ def analyze(
         opinions=opinions,
         probabilities=probabilities,
         boxes=boxes,
+        naming=located.naming,
     )
-    return Analysis(study.volume, labels, heat, findings)
+    return Analysis(study.volume, labels, heat, findings, shown)
 
 
 def ask_members(segmented: Segmented, networks: Networks, progress: Progress) -> dict[str, Opinion]:
@@ -108,7 +118,12 @@ class Engine(Networks):
     """The road with its networks kept warm: what the command line and the worker hold on to."""
 
     def analyze(
-        self, study: Study, *, operating_point: str = "balanced", progress: Progress | None = None
+        self,
+        study: Study,
+        *,
+        operating_point: str = "balanced",
+        anchors: bool = False,
+        progress: Progress | None = None,
     ) -> Analysis:
         """See `analyze`; may be called again and again."""
-        return analyze(study, self, operating_point=operating_point, progress=progress)
+        return analyze(study, self, operating_point=operating_point, anchors=anchors, progress=progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..anatomy import LEVEL_NAMES
-from ..findings import NEGATIVE, NOT_SEEN, POSITIVE, Box, Findings, VertebraFinding, severity
+from ..findings import NEGATIVE, NOT_SEEN, POSITIVE, Box, Findings, Naming, VertebraFinding, severity
 from ..progress import Progress
 from .combine import PATIENT, Ensemble, any_of, combine
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..intake.study import Study
     from .classify import Opinion
     from .engine import Networks
+    from .locate import Located
 
 LEVELS_MEMBER = "levels"  # stands for 1 - prod(1 - p) among the patient's members
 
@@ -45,6 +46,7 @@ def conclude(
     opinions: dict[str, Opinion] | None = None,
     probabilities: dict[str, float] | None = None,
     boxes: dict[str, Box] | None = None,
+    naming: Naming = Naming(),
 ) -> Findings:
     """The Findings; without probabilities every level is "not seen" and so is the patient's answer."""
     centers, shares, opinions = centers or {}, shares or {}, opinions or {}
@@ -91,12 +93,13 @@ def conclude(
             "spacing": [float(value) for value in study.volume.spacing],
             "affine": study.volume.affine.tolist(),
         },
+        naming=naming,
     )
 
 
-def chain_warnings(seen: list[str], shares: dict[str, float]) -> list[str]:
-    """What a reader must know of the levels: gaps in the chain, and levels that the scan's edge cuts."""
-    warnings = []
+def chain_warnings(seen: list[str], shares: dict[str, float], located: Located) -> list[str]:
+    """What a reader must know of the levels: doubtful names, gaps in the chain, levels that the scan's edge cuts."""
+    warnings = [*filter(None, [located.naming.sentence()]), *located.warnings]
     if seen:
         first, last = LEVEL_NAMES.index(seen[0]), LEVEL_NAMES.index(seen[-1])
         missing = [name for name in LEVEL_NAMES[first : last + 1] if name not in seen]

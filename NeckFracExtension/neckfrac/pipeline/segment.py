@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
-from ..anatomy import LEVEL_BY_NAME, LEVELS, N_LEVELS
+from ..anatomy import LEVEL_BY_NAME, LEVELS, N_LEVELS, SKULL, T1
 from ..progress import Progress
 from ..volume import CTVolume
 from .device import reduced_precision
@@ -17,8 +17,7 @@ from .intensity import Intensity
 from .locate import Located
 
 MARGIN = np.array([14.0, 14.0, 12.0])  # mm (x, y, z) around what was located
-OTHER_BONE_CLASS = N_LEVELS + 1  # the segmenter's classes: background, C1...C7, other bone
-N_SEGMENT_CLASSES = N_LEVELS + 2
+SKULL_BASE = 16.0  # mm of the skull above C1 that are shown as an anchor
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +27,7 @@ class Segmented:
     hu: int16, labels: uint8 (0 or a level's label), bone: uint8 (0...255, how sure a voxel is any level),
     level: uint8 (the likeliest level, also where there is no bone); all [z, y, x] on `lattice`.
     windows: int [z, 2], first row and column of each slice's window; window: its side in voxels.
+    anchors: uint8, T1 and SKULL where these lie, or None when they were not asked for.
     """
 
     hu: np.ndarray
@@ -37,6 +37,7 @@ class Segmented:
     lattice: Lattice
     windows: np.ndarray
     window: int
+    anchors: np.ndarray | None = None
 
     def of(self, name: str) -> np.ndarray:
         """Mask [z, y, x] of one level."""
@@ -47,11 +48,6 @@ class Segmented:
         places = {name: np.argwhere(self.of(name)) for name in names}
         means = {name: self.lattice.to_points(place.mean(axis=0)) for name, place in places.items() if len(place)}
         return {name: (float(x), float(y), float(z)) for name, (x, y, z) in means.items()}
-
-
-def prior_groups(probabilities: torch.Tensor) -> torch.Tensor:
-    """Locate's classes [N_CLASSES, ...] as the segmenter's nine: the last four are all other bone."""
-    return torch.cat([probabilities[: N_LEVELS + 1], probabilities[N_LEVELS + 1 :].sum(dim=0, keepdim=True)])
 
 
 @torch.inference_mode()
@@ -65,12 +61,13 @@ def segment(
     neighbours: int,
     device: torch.device,
     progress: Progress,
+    anchors: bool = False,
     batch: int = 8,
 ) -> Segmented:
-    """Segment the levels that were located. volume: canonical axes."""
-    probabilities = prior_groups(located.probabilities)
+    """Segment the levels that were located. volume: canonical axes. anchors: T1 and the skull's base as well."""
+    probabilities = located.probabilities
     absent = [level.label for level in LEVELS if level.name not in located.centers]
-    lattice, windows = _lattice(located.spine, located.lattice, window)
+    lattice, windows = _lattice(_wanted(located, anchors), located.lattice, window)
     hu = resample(volume, lattice)
     progress.step(0.1)
 
@@ -78,6 +75,7 @@ def segment(
     bone = np.zeros(lattice.shape, np.uint8)
     level = np.zeros(lattice.shape, np.uint8)
     labels = np.zeros(lattice.shape, np.uint8)
+    other = np.zeros(lattice.shape, np.uint8) if anchors else None
     slices = [z for z in range(lattice.shape[0]) if hu[z].max() > 150]
     for start in range(0, len(slices), batch):
         progress.step(0.1 + 0.8 * start / len(slices))
@@ -99,14 +97,33 @@ def segment(
         for n, (z, view) in enumerate(zip(chosen, views, strict=True)):
             bone[(z, *view)], level[(z, *view)] = any_level[n], likeliest[n]
             labels[(z, *view)] = likeliest[n] * is_bone[n]
+        if other is not None:
+            named = shares.argmax(dim=1).to(torch.uint8).cpu().numpy()
+            for n, (z, view) in enumerate(zip(chosen, views, strict=True)):
+                other[(z, *view)] = np.where(np.isin(named[n], (T1, SKULL)), named[n], 0)
     _drop_fragments(labels, bone)
-    return Segmented(hu, labels, bone, level, lattice, windows, window)
+    return Segmented(hu, labels, bone, level, lattice, windows, window, other)
+
+
+def _wanted(located: Located, anchors: bool) -> np.ndarray:
+    """What the fine grid is to hold, on the coarse one: the levels, and when asked for T1 and the skull above C1."""
+    if not anchors:
+        return located.spine
+    wanted = located.spine | (located.probabilities[T1].numpy() > 0.5)
+    heights = np.flatnonzero(located.spine.any(axis=(1, 2)))
+    above = min(int(heights[-1] + SKULL_BASE / located.lattice.spacing[0]), wanted.shape[0] - 1)
+    if "C1" in located.centers and above > heights[-1]:
+        wanted[above] |= wanted[heights[-1]]
+    return wanted
 
 
 def sample_prior(
     probabilities: torch.Tensor, coarse: Lattice, fine: Lattice, slices: list[int], corners: np.ndarray, window: int
 ) -> torch.Tensor:
-    """Located probabilities [9, z, y, x] at the windows of some fine slices: float32 [slices, 9, window, window]."""
+    """Located probabilities [classes, z, y, x] at the windows of some fine slices.
+
+    Returns float32 [slices, classes, window, window].
+    """
     result = []
     for z, corner in zip(slices, corners, strict=True):
         start = coarse.to_indices(fine.to_points(np.array([z, *corner])))
@@ -135,6 +152,13 @@ def onto_volume(segmented: Segmented, volume: CTVolume, into: np.ndarray) -> Non
     bone = onto(kept.astype(np.uint8), segmented.lattice, target)
     level = onto(segmented.level, segmented.lattice, target, nearest=True)
     into[place_in(volume, target)] = np.where(bone >= 128, level, 0)
+
+
+def anchors_onto_volume(segmented: Segmented, volume: CTVolume, into: np.ndarray) -> None:
+    """Write T1 and the skull's base onto the volume's own voxels. into: zeros, uint8, the volume's shape."""
+    target = seen_by(segmented.lattice, volume)
+    if segmented.anchors is not None and 0 not in target.shape:
+        into[place_in(volume, target)] = onto(segmented.anchors, segmented.lattice, target, nearest=True)
 
 
 def _lattice(spine: np.ndarray, coarse: Lattice, window: int) -> tuple[Lattice, np.ndarray]:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..anatomy import LEVEL_NAMES, N_LEVELS
+from ..anatomy import LEVEL_NAMES, T1, THORACIC
 from ..pipeline.grids import COARSE_SPACING, FINE_SPACING
+from ..simulate.neck import CHAIN, Neck
+from ..simulate.study import Scanner, SimulatedStudy, Variation
 from .cache import Sample
+
+if TYPE_CHECKING:
+    from ..simulate.variety import Variety
 
 LOCATE_PATCH = (88, 64, 64)  # [z, y, x] voxels of 2 mm
 SLAB_SHAPE = (56, 192, 192)  # [z, y, x] voxels of 1 x 0.6 x 0.6 mm: two or three vertebrae
+# Shares of the coarse samples that hold no neck, and that are short slabs of one.
+NO_NECK, SHORT = 0.12, 0.25
+TRUNKS = 3  # how many other bodies stand for all that is no neck
+# Steep tilts and turns are met more often in training than in a scanner, so that the rare patient is known too.
+POSES = {"extreme_chance": 0.2, "extreme_rotation": (45.0, 40.0, 45.0)}
 
 
 class Necks:
@@ -24,39 +36,87 @@ class Necks:
         from ..simulate.parametric import build_neck
 
         self.built_in = [build_neck(1000 * seed + n) for n in range(built_in)]
-        self.meshes = []
+        self.seed, self.meshes, self.trunks = seed, [], []
         if anatomy is not None:
             from ..simulate.meshes import load_mesh_neck
 
             self.meshes = [load_mesh_neck(anatomy)]
 
-    def pick(self, generator: np.random.Generator):
+    def pick(self, generator: np.random.Generator) -> Neck:
         """A neck at random."""
         mesh = self.meshes and (not self.built_in or generator.random() < 0.5)
-        return generator.choice(np.array(self.meshes if mesh else self.built_in, dtype=object))
+        chosen = self.meshes if mesh else self.built_in
+        return chosen[generator.integers(len(chosen))]
+
+    def draw_variety(self, generator: np.random.Generator, variation: Variation) -> Variety:
+        """A neck at random, by chance worn, fused, young, brittle or otherwise unlike the textbook."""
+        from ..simulate.variety import draw_variety
+
+        return draw_variety(self.pick(generator), generator, variation)
+
+    def draw_no_neck(
+        self, seed: int, shape: tuple[int, int, int], spacing: tuple[float, float, float]
+    ) -> SimulatedStudy:
+        """A scan without a cervical spine: another part of the body, or no body at all."""
+        from ..simulate.other_anatomy import build_trunk, draw_no_neck
+
+        if not self.trunks:
+            self.trunks = [build_trunk(1000 * self.seed + n) for n in range(TRUNKS)]
+        return draw_no_neck([*self.built_in, *self.meshes], self.trunks, seed, shape, spacing)
 
 
 def locate_sample(necks: Necks, seed: int) -> Sample:
-    """hu int16 and labels uint8 (classes of `anatomy`), [z, y, x] of LOCATE_PATCH at 2 mm."""
+    """A coarse neck, or a part of one, or none.
+
+    hu int16 and labels uint8 (classes of `anatomy`), [z, y, x] of LOCATE_PATCH at 2 mm; centers float32
+    [vertebrae, 4]: class, then z, y, x in voxels (also outside the patch) of each vertebra's body.
+    """
     from ..simulate.fracture import random_fracture
     from ..simulate.study import Grid, simulate_study
 
     generator = np.random.default_rng([1, seed])
-    neck = necks.pick(generator)
+    if generator.random() < NO_NECK:
+        study = necks.draw_no_neck(seed, LOCATE_PATCH, (COARSE_SPACING,) * 3)
+        return {"hu": study.volume.voxels, "labels": study.labels, "centers": np.zeros((0, 4), np.float32)}
+    variety = necks.draw_variety(generator, replace(Variation(), **POSES))
     # Anywhere from above C1 to T3, so that every field of view is met; some hold no neck at all.
     level = generator.choice(["skull", "C1", "C2", "C3", "C4", "C5", "C6", "C7", "T1", "T2", "T3"])
     offset = generator.normal(0, 1, 3) * (14, 14, 14)
     fractures = []
     if generator.random() < 0.15:
         broken = str(generator.choice(LEVEL_NAMES))
-        fractures = [random_fracture(broken, neck.frames[broken], seed=seed)]
+        fractures = [random_fracture(broken, variety.neck.frames[broken], seed=seed)]
     grid = Grid(LOCATE_PATCH, (COARSE_SPACING,) * 3, (str(level), tuple(map(float, offset))))
-    study = simulate_study(neck, seed=seed, grid=grid, fractures=fractures)
-    return {"hu": study.volume.voxels, "labels": study.labels}
+    scanner = Scanner.random(generator)
+    if generator.random() < SHORT:
+        scanner = shortened(scanner, generator)
+    study = simulate_study(
+        variety.neck, seed=seed, grid=grid, fractures=fractures, mimics=variety.mimics, variation=variety.variation,
+        scanner=scanner,
+    )  # fmt: skip
+    return {"hu": study.volume.voxels, "labels": study.labels, "centers": centers_of(study)}
 
 
-def slab_sample(necks: Necks, seed: int, *, fractured: float = 0.65, mimicked: float = 0.5) -> Sample:
-    """hu int16, labels uint8 (0, C1...C7, 8 for other bone) and fracture uint8 (level label), of SLAB_SHAPE.
+def shortened(scanner: Scanner, generator: np.random.Generator) -> Scanner:
+    """A scan of which only a slab of 36 to 110 mm somewhere about the patch's middle has data."""
+    length = LOCATE_PATCH[0] * COARSE_SPACING
+    height = generator.uniform(36, 110)
+    below = np.clip((length - height) / 2 + generator.normal(0, 20), 2, length - height - 2)
+    return replace(scanner, cut_below=float(below / length), cut_above=float(1 - (below + height) / length))
+
+
+def centers_of(study: SimulatedStudy) -> np.ndarray:
+    """[vertebrae, 4] float32: class, then z, y, x in voxels of each vertebra's body, C1 first."""
+    rows = []
+    for name in CHAIN[1:]:
+        if name in study.centers:
+            label = LEVEL_NAMES.index(name) + 1 if name in LEVEL_NAMES else T1 if name == "T1" else THORACIC
+            rows.append([label, *study.volume.to_indices(np.array(study.centers[name]))])
+    return np.array(rows, np.float32).reshape(-1, 4)
+
+
+def slab_sample(necks: Necks, seed: int, *, fractured: float = 0.4, mimicked: float = 0.4) -> Sample:
+    """hu int16, labels uint8 (classes of `anatomy`) and fracture uint8 (level label), of SLAB_SHAPE.
 
     fractured, mimicked: the chances that a slab holds a fracture, and that it holds a harmless look-alike.
     """
@@ -64,18 +124,22 @@ def slab_sample(necks: Necks, seed: int, *, fractured: float = 0.65, mimicked: f
     from ..simulate.study import Grid, simulate_study
 
     generator = np.random.default_rng([2, seed])
-    neck = necks.pick(generator)
-    level = str(generator.choice(LEVEL_NAMES))
-    near = LEVEL_NAMES[max(LEVEL_NAMES.index(level) - 1, 0) : LEVEL_NAMES.index(level) + 2]
-    fractures, mimics = [], []
-    if generator.random() < fractured:
+    variety = necks.draw_variety(generator, replace(Variation(), **POSES))
+    neck = variety.neck
+    level = str(generator.choice(["skull", *LEVEL_NAMES, "T1"], p=[0.06, *[0.124] * 7, 0.072]))
+    near: tuple[str, ...] = ()
+    if level in LEVEL_NAMES:
+        near = LEVEL_NAMES[max(LEVEL_NAMES.index(level) - 1, 0) : LEVEL_NAMES.index(level) + 2]
+    fractures, mimics = [], list(variety.mimics)
+    if near and generator.random() < fractured:
         broken = {level} | ({str(generator.choice(near))} if generator.random() < 0.3 else set())
         fractures = [random_fracture(name, neck.frames[name], seed=seed) for name in sorted(broken)]
-    if generator.random() < mimicked:
+    if near and generator.random() < mimicked:
         name = str(generator.choice(near))
-        mimics = [random_mimic(name, neck.frames[name], seed=seed)]
+        mimics.append(random_mimic(name, neck.frames[name], seed=seed))
     offset = generator.normal(0, 1, 3) * (3, 4, 6) + (0, 12, 0)  # the arch lies behind the body's centre
     grid = Grid(SLAB_SHAPE, FINE_SPACING, (level, tuple(map(float, offset))))
-    study = simulate_study(neck, seed=seed, grid=grid, fractures=fractures, mimics=mimics)
-    labels = np.minimum(study.labels, N_LEVELS + 1).astype(np.uint8)
-    return {"hu": study.volume.voxels, "labels": labels, "fracture": study.fracture}
+    study = simulate_study(
+        neck, seed=seed, grid=grid, fractures=fractures, mimics=mimics, variation=variety.variation
+    )
+    return {"hu": study.volume.voxels, "labels": study.labels, "fracture": study.fracture}

@@ -1,0 +1,294 @@
+"""Vertebrae as a chain: which voxels belong together, and one decision for all their names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import ndimage
+
+from ..anatomy import LEVEL_NAMES, SKULL, THORACIC
+from ..findings import Naming
+from .grids import Lattice
+
+# The names a chain can give, from above: C1 to C7, T1 to T5. The network knows T2 and below as one class.
+CHAIN_NAMES: tuple[str, ...] = (*LEVEL_NAMES, "T1", "T2", "T3", "T4", "T5")
+# mm from one body's centre to the next below in the built-in adult; a neck's own scale multiplies them.
+STEPS = np.array([16.9, 18.5, 16.5, 16.5, 16.5, 17.0, 18.5, 20.0, 21.0, 21.5, 22.0])
+SCALES = (0.5, 1.45)  # of a small child and of a large man
+STEP_SPREAD = 0.2  # relative standard deviation of a step within one neck: worn discs, bent necks
+SKIPPED = 3.0  # what a vertebra that was not seen between two others costs (nats)
+DROPPED = 6.0  # what leaving a whole vertebra out of the chain costs (nats)
+# A single vertebra's evidence never counts for more than this (nats): one strange vertebra is outvoted.
+FLOOR = 0.01
+# C1 and C2 look like no other vertebra; C3 to C6 look alike and are named by counting from them.
+ANCHOR_WEIGHT, PLAIN_WEIGHT = 2.5, 1.0
+SKULL_WEIGHT = 3.0
+# mm: how the votes of a vertebra's voxels scatter, how near two vertebrae's centres can be, how far a vote may
+# lie from the centre that it is counted for.
+VOTE_BLUR, LEAST_APART, FARTHEST_VOTE = 3.0, 7.0, 14.0
+LEAST_VOTES = 1.0  # height of a peak of the blurred votes (voxels of 2 mm): about 0.7 ml that agree
+LEAST_ML = 0.5
+# How sure names must be to be given as certain: with C1, C2 or the first rib's vertebra in view, and without.
+CERTAIN, CERTAIN_WITHOUT_ANCHOR = 0.9, 0.995
+FUSED_ABOVE = 2.2  # times the median vertebra of the same neck: C2, the largest, has about one and a half
+POSSIBLE = 0.03  # probability from which other names are told
+
+
+@dataclass(frozen=True, eq=False)
+class Vertebra:
+    """One vertebra as the network's votes hold it together.
+
+    number: its value in the map of vertebrae. center: of its body, LPS mm (x, y, z), perhaps outside the scan.
+    volume: ml in view. evidence: mean probability [9] of C1 to C7, T1, T2 and below; they add up to how surely it
+    is a vertebra at all.
+    """
+
+    number: int
+    center: np.ndarray
+    volume: float
+    evidence: np.ndarray
+
+    @property
+    def cervical(self) -> float:
+        """Mean probability that it is one of C1 to C7."""
+        return float(self.evidence[: len(LEVEL_NAMES)].sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """Vertebrae from above to below with their names. names: indices into CHAIN_NAMES."""
+
+    vertebrae: tuple[Vertebra, ...]
+    names: tuple[int, ...]
+    naming: Naming
+
+    @property
+    def levels(self) -> dict[str, Vertebra]:
+        """C1 to C7 by name."""
+        named = zip(self.names, self.vertebrae, strict=True)
+        return {CHAIN_NAMES[name]: vertebra for name, vertebra in named if name < len(LEVEL_NAMES)}
+
+    def label(self, name: int) -> int:
+        """The class of `anatomy` that a name stands for."""
+        return min(name + 1, THORACIC)
+
+
+def find_vertebrae(
+    probabilities: np.ndarray, offsets: np.ndarray, lattice: Lattice
+) -> tuple[np.ndarray, list[Vertebra]]:
+    """Voxels that point to one centre are one vertebra.
+
+    probabilities: [classes, z, y, x]; offsets: [3, z, y, x], voxels to the vertebra's centre.
+    Returns the map uint8 [z, y, x] (0, or a vertebra's number) and the vertebrae, from above to below.
+    """
+    numbers = np.zeros(probabilities.shape[1:], np.uint8)
+    vertebra = probabilities[1 : THORACIC + 1].sum(axis=0, dtype=np.float32)
+    where = np.nonzero(vertebra > 0.5)
+    if not len(where[0]):
+        return numbers, []
+    voxel = lattice.spacing[0]
+    votes = np.stack(where, axis=1) + offsets[(slice(None), *where)].T.astype(np.float32)
+    margin = 20  # a vertebra that the scan cuts may have its centre outside
+    shape = tuple(n + 2 * margin for n in numbers.shape)
+    cells = np.clip(np.rint(votes).astype(int) + margin, 0, np.array(shape) - 1)
+    flat = np.ravel_multi_index(tuple(cells.T), shape)
+    counted = np.bincount(flat, weights=vertebra[where], minlength=int(np.prod(shape))).reshape(shape)
+    box = tuple(slice(int(low), int(high) + 1) for low, high in zip(cells.min(0), cells.max(0), strict=True))
+    density = ndimage.gaussian_filter(counted[box], VOTE_BLUR / voxel, mode="constant")
+    reach = int(np.ceil(LEAST_APART / voxel))
+    ball = np.linalg.norm(np.indices((2 * reach + 1,) * 3) - reach, axis=0) <= LEAST_APART / voxel
+    peaks = (density == ndimage.maximum_filter(density, footprint=ball)) & (density >= LEAST_VOTES)
+    centers = np.argwhere(peaks) + [part.start for part in box] - margin
+    if not len(centers):
+        return numbers, []
+    distances = np.linalg.norm(votes[:, None] - centers[None], axis=-1) * voxel
+    nearest = distances.argmin(axis=1)
+    counts = distances[np.arange(len(votes)), nearest] <= FARTHEST_VOTE
+    voxel_ml = float(np.prod(lattice.spacing)) / 1000
+    found = []
+    for index in np.argsort(-centers[:, 0]):
+        own = counts & (nearest == index)
+        if own.sum() * voxel_ml < LEAST_ML:
+            continue
+        number = len(found) + 1
+        place = tuple(axis[own] for axis in where)
+        numbers[place] = number
+        center = lattice.to_points(np.average(votes[own], axis=0, weights=vertebra[place]))
+        evidence = probabilities[(slice(1, THORACIC + 1), *place)].mean(axis=1, dtype=np.float32)
+        found.append(Vertebra(number, center, float(own.sum() * voxel_ml), evidence))
+    return numbers, sorted(found, key=lambda one: -one.center[2])
+
+
+def name_chain(vertebrae: list[Vertebra], probabilities: np.ndarray, lattice: Lattice) -> Chain:
+    """One decision for all names: the likeliest way to read the vertebrae as consecutive levels.
+
+    Dynamic programming over (vertebra, name), from above to below: each vertebra's evidence, steps that fit a neck,
+    the skull above C1; what does not fit is left out at a price. The same vertebrae are then read one or more
+    levels higher or lower, which gives the probability of the names and what else they could be.
+    """
+    nothing = Chain((), (), Naming(False, reason="No vertebrae hang together."))
+    if not vertebrae:
+        return nothing
+    evidence = _evidence(vertebrae)
+    scale = _scale(vertebrae)
+    skull = np.array([_skull_above(one, probabilities[SKULL], lattice, scale) for one in vertebrae])
+    dropped = np.array([-DROPPED * min(1.0, one.volume / (8.0 * scale**3)) * one.evidence.sum() for one in vertebrae])
+    before = np.concatenate([[0.0], np.cumsum(dropped)])  # the price of leaving out all above
+    n, names = len(vertebrae), len(CHAIN_NAMES)
+    best = np.full((n, names), -np.inf)
+    came: dict[tuple[int, int], tuple[int, int]] = {}
+    for i, one in enumerate(vertebrae):
+        for name in range(names):
+            best[i, name] = before[i] + _start(name, skull[i])
+            for j in range(i):
+                for steps in (1, 2):
+                    if name - steps < 0:
+                        continue
+                    score = best[j, name - steps] + before[i] - before[j + 1]
+                    score += _step(vertebrae[j], one, name - steps, steps, scale)
+                    if score > best[i, name]:
+                        best[i, name], came[i, name] = score, (j, name - steps)
+            best[i, name] += evidence[i, name]
+    ends = best + (before[-1] - before[1:])[:, None]
+    place = tuple(int(v) for v in np.unravel_index(np.argmax(ends), ends.shape))
+    path = [place]
+    while path[0] in came:
+        path.insert(0, came[path[0]])
+    rows = [i for i, _ in path]
+    given = [name for _, name in path]
+    scores = {}
+    for shift in range(-given[0], names - given[-1]):
+        moved = [name + shift for name in given]
+        score = _start(moved[0], skull[rows[0]]) + sum(evidence[i, name] for i, name in zip(rows, moved, strict=True))
+        pairs = zip(rows[:-1], rows[1:], moved[:-1], moved[1:], strict=True)
+        score += sum(_step(vertebrae[i], vertebrae[j], a, b - a, scale) for i, j, a, b in pairs)
+        scores[shift] = score
+    chain = Chain(tuple(vertebrae[i] for i in rows), tuple(given), Naming())
+    return replace(chain, naming=_naming(chain, scores, float(skull[rows[0]])))
+
+
+def _evidence(vertebrae: list[Vertebra]) -> np.ndarray:
+    """Log evidence [vertebrae, names], nats, weighted by how much of the vertebra is seen and what it looks like."""
+    result = np.empty((len(vertebrae), len(CHAIN_NAMES)))
+    for row, one in zip(result, vertebrae, strict=True):
+        shares = one.evidence / max(float(one.evidence.sum()), 1e-6)
+        shares = np.concatenate([shares, np.repeat(shares[-1:], len(CHAIN_NAMES) - len(shares))])
+        weight = ANCHOR_WEIGHT if shares[:2].sum() > 0.5 else PLAIN_WEIGHT
+        row[:] = weight * min(1.0, one.volume / 3.0) * np.log(np.maximum(shares, FLOOR))
+    return result
+
+
+def _scale(vertebrae: list[Vertebra]) -> float:
+    """How large this neck is beside the built-in adult, from the steps between neighbours."""
+    centers = np.array([one.center for one in vertebrae])
+    steps = np.linalg.norm(np.diff(centers, axis=0), axis=1)
+    steps = steps[(steps > LEAST_APART) & (steps < 40)]
+    return float(np.clip(np.median(steps) / np.median(STEPS[:8]), *SCALES)) if len(steps) else 1.0
+
+
+def _step(upper: Vertebra, lower: Vertebra, name: int, steps: int, scale: float) -> float:
+    """Log likelihood (nats) of the way from one vertebra to one that lies `steps` levels below it."""
+    way = upper.center - lower.center
+    distance = float(np.linalg.norm(way))
+    ratio = distance / (scale * float(STEPS[name : name + steps].sum()))
+    if way[2] < 0.25 * distance or not 0.45 < ratio < 1.9:
+        return -np.inf
+    return -0.5 * ((ratio - 1) / STEP_SPREAD) ** 2 - SKIPPED * (steps - 1)
+
+
+def _start(name: int, skull: float) -> float:
+    """What the skull right above says (nats): only C1 carries it. Without a skull a chain may begin anywhere."""
+    return 0.0 if name == 0 else -SKULL_WEIGHT * skull
+
+
+def _skull_above(one: Vertebra, skull: np.ndarray, lattice: Lattice, scale: float) -> float:
+    """How much of the skull (0 to 1) lies 8 to 30 mm above a vertebra's centre: the condyles stand on C1."""
+    lower = lattice.to_indices(one.center + np.array([-25, -25, 8]) * scale)
+    upper = lattice.to_indices(one.center + np.array([25, 25, 30]) * scale)
+    box = tuple(
+        slice(max(int(np.floor(a)), 0), max(int(np.ceil(b)) + 1, 0)) for a, b in zip(lower, upper, strict=True)
+    )
+    voxel_ml = float(np.prod(lattice.spacing)) / 1000
+    return min(1.0, float(skull[box].sum(dtype=np.float32)) * voxel_ml / (4.0 * scale**3))
+
+
+def _naming(chain: Chain, scores: dict[int, float], skull: float) -> Naming:
+    """How sure the names are, from the scores (nats) of the same chain read higher or lower."""
+    shifts = [shift for shift, score in scores.items() if np.isfinite(score)]
+    values = np.array([scores[shift] for shift in shifts])
+    shares = np.exp(values - values.max())
+    shares /= shares.sum()
+    sure = dict(zip(shifts, shares, strict=True))
+    named = list(zip(chain.names, chain.vertebrae, strict=True))
+    seen = {name: float(one.evidence[min(name, len(one.evidence) - 1)]) for name, one in named if one.volume > 2.0}
+    from_above = seen.get(0, 0) > 0.5 or seen.get(1, 0) > 0.5 or (skull > 0.5 and chain.names[0] == 0)
+    from_below = seen.get(7, 0) > 0.5
+    certain = sure[0] >= (CERTAIN if from_above or from_below else CERTAIN_WITHOUT_ANCHOR)
+    others = sorted((s for s in shifts if s and sure[s] >= POSSIBLE), key=lambda s: -sure[s])
+    if not certain and not others:
+        others = [s for s in (-1, 1) if s in sure]
+    reason = ""
+    if not certain:
+        reason = "What is in view fits more than one reading."
+        if not (from_above or from_below):
+            reason = "Neither C1, C2 nor the first rib's vertebra is in view to count from."
+    alternatives = (in_words([name + shift for name in chain.names]) for shift in others)
+    return Naming(
+        bool(certain), in_words(chain.names), tuple(a for a in alternatives if a), float(sure[0]), reason
+    )
+
+
+def doubts(chain: Chain) -> list[str]:
+    """What a reader should check although the chain was decided: levels seen doubled, out of order, or as one."""
+    warnings = []
+    named = [(name, one) for name, one in zip(chain.names, chain.vertebrae, strict=True) if name < len(LEVEL_NAMES)]
+    volumes = [one.volume for _, one in named]
+    for (upper, above), (lower, below) in zip(named[:-1], named[1:], strict=True):
+        looks = [int(np.argmax(one.evidence)) for one in (above, below)]
+        sure = min(one.evidence.max() / one.evidence.sum() for one in (above, below)) > 0.6
+        if not sure or looks[1] - looks[0] == lower - upper:
+            continue
+        what = "doubled" if looks[0] == looks[1] else "out of order" if looks[1] < looks[0] else "not in step"
+        seen = " and ".join(CHAIN_NAMES[look] for look in looks)
+        given = " and ".join(CHAIN_NAMES[name] for name in (upper, lower))
+        warnings.append(f"Levels {what}: two neighbours look like {seen}; counted along the neck they are {given}.")
+    for name, one in named:
+        if one.volume > FUSED_ABOVE * float(np.median(volumes)):
+            warnings.append(f"{CHAIN_NAMES[name]} is unusually large: it may be two fused vertebrae. Check the names.")
+    return warnings
+
+
+def in_words(names: list[int] | tuple[int, ...]) -> str:
+    """The cervical part of a chain, "C3–C5"; "" when there is none."""
+    cervical = [CHAIN_NAMES[name] for name in names if name < len(LEVEL_NAMES)]
+    if not cervical:
+        return ""
+    return cervical[0] if len(cervical) == 1 else f"{cervical[0]}–{cervical[-1]}"
+
+
+def rename(probabilities: np.ndarray, numbers: np.ndarray, chain: Chain, other_bone: int) -> np.ndarray:
+    """The probabilities [classes, z, y, x] after the decision: each vertebra's mass under its one name.
+
+    Voxels at a vertebra's rim take the name of the nearest vertebra; what was left out of the chain becomes
+    other bone.
+    """
+    table = np.full(int(numbers.max()) + 1, other_bone, np.uint8)
+    for name, vertebra in zip(chain.names, chain.vertebrae, strict=True):
+        table[vertebra.number] = chain.label(name)
+    result = probabilities.copy()
+    vertebra = result[1 : THORACIC + 1].sum(axis=0, dtype=np.float32)
+    box = ndimage.find_objects((vertebra > 0.02).astype(np.uint8))
+    if not box:
+        return result
+    box = box[0]
+    away, nearest = ndimage.distance_transform_edt(numbers[box] == 0, return_indices=True)
+    label = table[numbers[box][tuple(nearest)]]
+    label[away > 4] = other_bone
+    part = result[(slice(None), *box)]
+    part[1 : THORACIC + 1] = 0
+    mass = vertebra[box]
+    for value in np.unique(label):
+        own = label == value
+        part[value][own] += mass[own].astype(part.dtype)
+    return result
