@@ -17,6 +17,10 @@ from .intensity import Intensity
 from .locate import Located
 
 MARGIN = np.array([14.0, 14.0, 12.0])  # mm (x, y, z) around what was located
+# HU above the muscle around it from which a voxel rather is bone (about 200 HU; the edge of a thin cortex in a CT of
+# 1 mm), how fast that turns from no to yes, and how much it counts beside the network (in logits).
+EDGE_ABOVE_MUSCLE, EDGE_WIDTH, EDGE_WEIGHT = 150.0, 100.0, 2.0
+EDGE_RANGE = (120.0, 320.0)  # HU between which the edge is believed to lie, whatever the scanner's zero
 SKULL_BASE = 16.0  # mm of the skull above C1 that are shown as an anchor
 
 
@@ -69,6 +73,7 @@ def segment(
     absent = [level.label for level in LEVELS if level.name not in located.centers]
     lattice, windows = _lattice(_wanted(located, anchors), located.lattice, window)
     hu = resample(volume, lattice)
+    edge = bone_edge(hu)
     progress.step(0.1)
 
     padded = np.pad(hu, ((neighbours, neighbours), (0, 0), (0, 0)), mode="edge")
@@ -90,6 +95,7 @@ def segment(
         logits[:, absent] = -20.0
         shares = logits.softmax(dim=1)
         any_level = shares[:, 1 : N_LEVELS + 1].sum(dim=1)
+        any_level = toward_edge(any_level, torch.from_numpy(stacks[:, neighbours]).to(device), edge)
         likeliest = shares[:, 1 : N_LEVELS + 1].argmax(dim=1) + 1
         is_bone = (any_level > 0.5).cpu().numpy()
         any_level = (any_level * 255).to(torch.uint8).cpu().numpy()
@@ -103,6 +109,27 @@ def segment(
                 other[(z, *view)] = np.where(np.isin(named[n], (T1, SKULL)), named[n], 0)
     _drop_fragments(labels, bone)
     return Segmented(hu, labels, bone, level, lattice, windows, window, other)
+
+
+def bone_edge(hu: np.ndarray) -> float:
+    """HU at which bone begins in this scan: a step above its muscle, whose HU tell where the scanner's zero is."""
+    part = hu[::3, ::4, ::4]
+    soft = part[(part > -60) & (part < 250)]
+    if soft.size < 100:
+        return EDGE_RANGE[0] + (EDGE_RANGE[1] - EDGE_RANGE[0]) / 2
+    counts, bins = np.histogram(soft, bins=62)
+    smooth = np.convolve(counts, np.ones(7) / 7, mode="same")
+    return float(np.clip(bins[int(np.argmax(smooth))] + EDGE_ABOVE_MUSCLE, *EDGE_RANGE))
+
+
+def toward_edge(share: torch.Tensor, hu: torch.Tensor, edge: float) -> torch.Tensor:
+    """The network's share of bone (0 to 1), drawn to the CT's own bone edge where the network is not sure.
+
+    The edge counts as much everywhere, but only next to the surface is it enough to turn the answer: marrow stays
+    inside, the canal stays open and other bone outside.
+    """
+    doubt = torch.tanh((hu.float() - edge) / EDGE_WIDTH)
+    return torch.sigmoid(torch.logit(share.clamp(0.005, 0.995)) + EDGE_WEIGHT * doubt)
 
 
 def _wanted(located: Located, anchors: bool) -> np.ndarray:
