@@ -19,6 +19,8 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="The trained networks on disk.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+evaluate_app = typer.Typer(help="Measure the networks; prints JSON.", no_args_is_help=True)
+app.add_typer(evaluate_app, name="evaluate")
 
 Models = Annotated[Path | None, typer.Option("--models", help="Folder of bundles; default: those of the project.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
@@ -169,14 +171,14 @@ def demo(
     run_demo(output, overwrite=overwrite)
 
 
-@app.command()
-def evaluate(
+@evaluate_app.command("fractures")
+def evaluate_fractures(
     studies: Annotated[int, typer.Option(help="How many simulated studies.")] = 20,
     anatomy: Anatomy = None,
     models: Models = None,
     quiet: Quiet = False,
 ) -> None:
-    """Measure segmentation and fracture detection on simulated studies; prints JSON."""
+    """Fracture detection, by level and patient, on simulated studies; prints JSON."""
     import json
 
     from .evaluation.studies import evaluate_studies
@@ -185,6 +187,74 @@ def evaluate(
     with shown_progress(quiet=quiet) as progress, progress.stage("Evaluating", 1.0):
         result = evaluate_studies(studies, anatomy=anatomy, models=models, progress=progress)
     typer.echo(json.dumps(result, indent=2))
+
+
+@evaluate_app.command("segment")
+def evaluate_segment(
+    studies: Annotated[int, typer.Option(help="How many simulated studies.")] = 20,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same studies.")] = 0,
+    anatomy: Anatomy = None,
+    study: Annotated[Path | None, typer.Option(help="A real CT instead of simulated ones.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="Its true labels, 1 to 7: NIfTI, NRRD.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for segment.json; default: none.")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    models: Models = None,
+    quiet: Quiet = False,
+) -> None:
+    """How well C1 to C7 are segmented and named: held-out simulated studies, or a CT with labels; prints JSON."""
+    import json
+
+    from .errors import InputError
+    from .evaluation.segmentation import evaluate_labelled, evaluate_simulated
+    from .terminal import shown_progress
+
+    if (study is None) != (reference is None):
+        raise InputError("--study and --reference belong together.", advice="Give both, or neither.")
+    with shown_progress(quiet=quiet) as progress, progress.stage("Evaluating", 1.0):
+        from .pipeline.engine import Networks
+
+        networks = Networks(models, device, threads)
+        if study and reference:
+            result = evaluate_labelled(study, reference, networks, progress=progress)
+        else:
+            result = evaluate_simulated(studies, networks, seed=seed, anatomy=anatomy, progress=progress)
+    told = json.dumps(result, indent=2)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "segment.json").write_text(told, encoding="utf-8")
+    typer.echo(told)
+
+
+@evaluate_app.command("robustness")
+def evaluate_robustness(
+    out: Annotated[Path, typer.Option(help="Folder for results and figure; goes on from what is there.")],
+    subjects: Annotated[int, typer.Option(min=1, help="Simulated people a point of a curve.")] = 4,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same scans.")] = 0,
+    condition: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")] = None,
+    anatomy: Anatomy = None,
+    study: Annotated[Path | None, typer.Option(help="A real CT to resample instead of simulated people.")] = None,
+    landmarks: Annotated[Path | None, typer.Option(help="JSON with points in that CT's levels.")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    models: Models = None,
+    quiet: Quiet = False,
+) -> None:
+    """Segmentation and names as the scan gets worse; draws robustness.svg from all results in the folder."""
+    from .evaluation.figure import draw_robustness
+    from .evaluation.robustness import sweep_real, sweep_simulated
+    from .terminal import shown_progress
+
+    with shown_progress(quiet=quiet) as progress, progress.stage("Sweeping", 1.0):
+        from .pipeline.engine import Networks
+
+        networks, options = Networks(models, device, threads), {"seed": seed, "chosen": condition or ()}
+        if study:
+            sweep_real(networks, out, study, landmarks=landmarks, progress=progress, **options)
+        else:
+            sweep_simulated(networks, out, subjects=subjects, anatomy=anatomy, progress=progress, **options)
+    for path in draw_robustness(out):
+        typer.echo(str(path))
 
 
 @app.command()
