@@ -27,6 +27,8 @@ SKULL_WEIGHT = 3.0
 # mm: how the votes of a vertebra's voxels scatter, how near two vertebrae's centres can be, how far a vote may
 # lie from the centre that it is counted for.
 VOTE_BLUR, LEAST_APART, FARTHEST_VOTE = 3.0, 7.0, 14.0
+# mm: how far votes scatter when voxels are shared out; the floor (probability) keeps one look from deciding alone.
+VOTE_SPREAD, ALIKE_FLOOR = 5.0, 0.02
 LEAST_VOTES = 1.0  # height of a peak of the blurred votes (voxels of 2 mm): about 0.7 ml that agree
 LEAST_ML = 0.5
 # How sure names must be to be given as certain: with C1, C2 or the first rib's vertebra in view, and without.
@@ -105,6 +107,7 @@ def find_vertebrae(
     distances = np.linalg.norm(votes[:, None] - centers[None], axis=-1) * voxel
     nearest = distances.argmin(axis=1)
     counts = distances[np.arange(len(votes)), nearest] <= FARTHEST_VOTE
+    nearest = _by_looks(nearest, distances, probabilities[(slice(1, THORACIC + 1), *where)].astype(np.float32))
     voxel_ml = float(np.prod(lattice.spacing)) / 1000
     found = []
     for index in np.argsort(-centers[:, 0]):
@@ -118,6 +121,22 @@ def find_vertebrae(
         evidence = probabilities[(slice(1, THORACIC + 1), *place)].mean(axis=1, dtype=np.float32)
         found.append(Vertebra(number, center, float(own.sum() * voxel_ml), evidence))
     return numbers, sorted(found, key=lambda one: -one.center[2])
+
+
+def _by_looks(nearest: np.ndarray, distances: np.ndarray, looks: np.ndarray) -> np.ndarray:
+    """To which vertebra each voxel belongs, by its vote and by what it looks like.
+
+    The dens stands where C1 would have its body: votes alone gave it to C1. nearest: [voxels], by votes alone;
+    distances: [voxels, vertebrae] in mm; looks: [9, voxels], probabilities of C1 to T2 and below.
+    """
+    count = distances.shape[1]
+    kin = looks / np.maximum(looks.sum(axis=0), 1e-6)
+    for _ in range(2):
+        own = np.stack([kin[:, nearest == n].sum(axis=1) for n in range(count)])
+        own /= np.maximum(own.sum(axis=1, keepdims=True), 1e-6)
+        alike = own @ kin  # [vertebrae, voxels]
+        nearest = (np.log(alike.T + ALIKE_FLOOR) - 0.5 * (distances / VOTE_SPREAD) ** 2).argmax(axis=1)
+    return nearest
 
 
 def name_chain(vertebrae: list[Vertebra], probabilities: np.ndarray, lattice: Lattice) -> Chain:
