@@ -13,7 +13,7 @@ from .robustness import BASELINE, CONDITIONS, REAL_CONDITIONS, REAL_FILE, SIMULA
 # Okabe and Ito's blue and vermilion: told apart by colour-blind readers, and in grey by their lightness.
 SOURCES = {
     SIMULATED_FILE: ("simulated CT", "#0072B2", "o", CONDITIONS),
-    REAL_FILE: ("a real CT resampled, against its own untouched answer", "#D55E00", "s", REAL_CONDITIONS),
+    REAL_FILE: ("a real CT resampled", "#D55E00", "s", REAL_CONDITIONS),
 }
 MEASURES = {"dice": ("mean Dice", "-", "mean"), "every level right": ("every level right", "--", "rate")}
 COLUMNS = 4
@@ -30,7 +30,7 @@ def draw_robustness(folder: Path) -> tuple[Path, Path]:
     figure_class = _matplotlib()
     names = [name for name in CONDITIONS if any(name in content["curves"] for content in found.values())]
     rows = len(names) // COLUMNS + 1  # one place more than there are panels, for the legend
-    figure = figure_class(figsize=(3.1 * COLUMNS, 2.35 * rows + 0.9), layout="constrained")
+    figure = figure_class(figsize=(3.1 * COLUMNS, 2.35 * rows + 0.8), layout="constrained")
     grid = figure.subplots(rows, COLUMNS, squeeze=False)
     for axes, name in zip(grid.flat, [*names, *[None] * (grid.size - len(names))], strict=True):
         if name is None:
@@ -38,7 +38,8 @@ def draw_robustness(folder: Path) -> tuple[Path, Path]:
         else:
             _draw_panel(axes, name, found)
     handles = {handle.get_label(): handle for axes in grid.flat for handle in axes.get_legend_handles_labels()[0]}
-    grid.flat[-1].legend(handles.values(), handles.keys(), loc="center", frameon=False, fontsize=9)
+    legend = grid.flat[len(names)].legend(handles.values(), handles.keys(), loc="center left", frameon=False)
+    legend.set_in_layout(False)  # it may reach over the empty places beside it
     title = "Segmenting and naming C1 to C7 as the scan gets worse: simulated CT"
     figure.suptitle(title if len(found) == 1 and SIMULATED_FILE in found else f"{title}, and one real CT resampled")
     figure.supxlabel(_footnote(found), fontsize=8, color="0.35")
@@ -98,7 +99,8 @@ def _draw_panel(axes, name: str, found: dict[str, dict[str, Any]]) -> None:
         axes.set_xlim(-0.4, len(kinds) - 0.6)
         axes.set_xticks(range(len(kinds)), [kind.replace(" ", "\n") for kind in kinds])
     elif unit == "whole levels":
-        axes.invert_xaxis()
+        axes.set_xlim(7.3, 1.7)
+        axes.set_xticks(range(2, 8))
 
 
 def categories(name: str) -> list[str]:
@@ -128,7 +130,7 @@ def _footnote(found: dict[str, dict[str, Any]]) -> str:
     parts = []
     if SIMULATED_FILE in found:
         baseline = found[SIMULATED_FILE]["curves"].get(BASELINE, [{}])[0].get("studies", 0)
-        parts.append(f"{baseline} simulated people, none seen in training; levels at least 95 % in view count.")
+        parts.append(f"Simulated people: {baseline}, none seen in training. Levels at least 95 % in view count.")
     if REAL_FILE in found:
-        parts.append("A real CT without labels shows how far the answer stays the same, not whether it is right.")
+        parts.append("The real CT has no labels: its answer is held against that on the untouched scan.")
     return " ".join([*parts, DISCLAIMER])
