@@ -236,7 +236,7 @@ def test_a_subject_is_turned_by_the_angle_that_was_asked_for_and_by_nothing_else
 
 
 def test_a_simulated_thick_slice_is_kept_from_thin_ones(subject, monkeypatch):
-    monkeypatch.setattr(degraded, "EXTENT", (180.0, 60.0, 60.0))
+    monkeypatch.setattr(degraded, "EXTENT", (190.0, 60.0, 60.0))
     thin, thick = subject.case("slice thickness", 1), subject.case("slice thickness", 5)
     assert thick.volume.spacing == pytest.approx([5.0, 0.8, 0.8])
     assert (thick.labels == thin.labels[::5]).all()

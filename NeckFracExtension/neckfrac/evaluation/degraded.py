@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 AIR, HIGHEST = -1024, 3071
 # [z, y, x] of a swept study, mm: from the skull base to T2, and the width of the neck with some of the shoulders.
-EXTENT, SPACING = (180.0, 154.0, 154.0), (1.0, 0.8, 0.8)
+EXTENT, SPACING = (190.0, 154.0, 154.0), (1.0, 0.8, 0.8)
 NARROW = 128.0  # mm along y and x where voxels are tiny: a small field of view, as scanners then have it
 ROTATIONS = ("pitch", "roll", "yaw")
 CUTS = ("cut from below", "cut from above", "cut from both ends")
@@ -164,13 +164,16 @@ class RealScan:
 def cut(case: Case, where: str, count: int) -> Case:
     """So many whole levels: the upper ones, the lower ones or those in the middle; cut by whole slices.
 
-    The slices that hold any voxel of these levels stay, and one more on each side.
+    The slices that hold any voxel of these levels stay, and one more on each side. Where fewer levels are whole,
+    all of them stay.
     """
     canonical, reorientation = case.volume.canonical()
     labels = reorientation.apply(case.labels)
     labels_whole = [
         level.label for level in LEVELS if case.shares.get(level.name, 0) >= 0.95 and (labels == level.label).any()
     ]
+    if not labels_whole:
+        return case
     spare = max(len(labels_whole) - count, 0)
     first = {CUTS[0]: 0, CUTS[1]: spare, CUTS[2]: spare // 2}[where]
     heights = np.flatnonzero(np.isin(labels, labels_whole[first : first + count]).any(axis=(1, 2)))
