@@ -9,7 +9,7 @@ import numpy as np
 
 from . import DISCLAIMER, __version__
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 NOT_SEEN, NEGATIVE, POSITIVE = "not seen", "negative", "positive"
 # Severity follows the calibrated probability relative to the threshold t of the operating point:
 # low for t <= p < t + (1 - t) / 3, medium below t + 2 (1 - t) / 3, high above. It ranks how sure the
@@ -89,6 +89,29 @@ class ModelIdentity:
 
 
 @dataclass(frozen=True)
+class Naming:
+    """How sure the levels' names are: vertebrae that hang together are named as one chain, so they shift as one.
+
+    certain: False when other names fit what is in view as well. given: the chain as it was named ("C3-C5").
+    alternatives: the other names of the same vertebrae, likeliest first ("C4-C6"). probability: of the names
+    that were given. reason: what is missing in view, or speaks against the names; "" when they are certain.
+    """
+
+    certain: bool = True
+    given: str = ""
+    alternatives: tuple[str, ...] = ()
+    probability: float | None = None
+    reason: str = ""
+
+    def sentence(self) -> str:
+        """One line for a reader; "" when the names are certain."""
+        if self.certain:
+            return ""
+        either = " or ".join((self.given, *self.alternatives))
+        return f"The levels' names are uncertain: {either}. {self.reason}".strip()
+
+
+@dataclass(frozen=True)
 class Findings:
     """A study's findings: seven levels in order, the patient's probability, and how they came about.
 
@@ -108,6 +131,7 @@ class Findings:
     warnings: tuple[str, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     geometry: dict[str, Any] = field(default_factory=dict)
+    naming: Naming = Naming()
 
     @property
     def positive(self) -> tuple[VertebraFinding, ...]:
@@ -130,6 +154,8 @@ class Findings:
         content["study"] = StudyIdentity(**content["study"])
         content["models"] = tuple(ModelIdentity(**model) for model in content["models"])
         content["warnings"] = tuple(content["warnings"])
+        naming = dict(content.get("naming", {}))  # not written before schema 1.1
+        content["naming"] = Naming(**{**naming, "alternatives": tuple(naming.get("alternatives", ()))})
         levels = []
         for level in content["levels"]:
             level = dict(level)
@@ -147,10 +173,12 @@ class Analysis:
     """All that an analysis of one study yields, on one grid.
 
     volume: the CT as read. labels: uint8 [z, y, x], 0 or the level's label value. heat: uint8 [z, y, x],
-    0...100, how much each voxel speaks for a fracture.
+    0...100, how much each voxel speaks for a fracture. anchors: uint8 [z, y, x], `anatomy.T1` and `anatomy.SKULL`
+    where these bones lie that the levels are counted from (only near the cervical spine), or None.
     """
 
     volume: Any  # CTVolume; not imported here so that findings stay free of images
     labels: np.ndarray
     heat: np.ndarray
     findings: Findings
+    anchors: np.ndarray | None = None
