@@ -27,6 +27,8 @@ SKULL_WEIGHT = 3.0
 # mm: how the votes of a vertebra's voxels scatter, how near two vertebrae's centres can be, how far a vote may
 # lie from the centre that it is counted for.
 VOTE_BLUR, LEAST_APART, FARTHEST_VOTE = 3.0, 7.0, 14.0
+# Two crowds of votes are one vertebra within this part of a step: of one look, of two looks, of C1 and C2.
+SAME_LOOK, OTHER_LOOK, C1_AND_C2 = 0.75, 0.45, 0.15
 # mm: how far votes scatter when voxels are shared out; the floor (probability) keeps one look from deciding alone.
 VOTE_SPREAD, ALIKE_FLOOR = 5.0, 0.02
 LEAST_VOTES = 1.0  # height of a peak of the blurred votes (voxels of 2 mm): about 0.7 ml that agree
@@ -90,24 +92,14 @@ def find_vertebrae(
     if not len(where[0]):
         return numbers, []
     voxel = lattice.spacing[0]
+    looks = probabilities[(slice(1, THORACIC + 1), *where)].astype(np.float32)
     votes = np.stack(where, axis=1) + offsets[(slice(None), *where)].T.astype(np.float32)
-    margin = 20  # a vertebra that the scan cuts may have its centre outside
-    shape = tuple(n + 2 * margin for n in numbers.shape)
-    cells = np.clip(np.rint(votes).astype(int) + margin, 0, np.array(shape) - 1)
-    flat = np.ravel_multi_index(tuple(cells.T), shape)
-    counted = np.bincount(flat, weights=vertebra[where], minlength=int(np.prod(shape))).reshape(shape)
-    box = tuple(slice(int(low), int(high) + 1) for low, high in zip(cells.min(0), cells.max(0), strict=True))
-    density = ndimage.gaussian_filter(counted[box], VOTE_BLUR / voxel, mode="constant")
-    reach = int(np.ceil(LEAST_APART / voxel))
-    ball = np.linalg.norm(np.indices((2 * reach + 1,) * 3) - reach, axis=0) <= LEAST_APART / voxel
-    peaks = (density == ndimage.maximum_filter(density, footprint=ball)) & (density >= LEAST_VOTES)
-    centers = np.argwhere(peaks) + [part.start for part in box] - margin
+    centers, nearest = _gather(votes, looks, voxel)
     if not len(centers):
         return numbers, []
     distances = np.linalg.norm(votes[:, None] - centers[None], axis=-1) * voxel
-    nearest = distances.argmin(axis=1)
+    nearest = _by_looks(nearest, distances, looks)
     counts = distances[np.arange(len(votes)), nearest] <= FARTHEST_VOTE
-    nearest = _by_looks(nearest, distances, probabilities[(slice(1, THORACIC + 1), *where)].astype(np.float32))
     voxel_ml = float(np.prod(lattice.spacing)) / 1000
     found = []
     for index in np.argsort(-centers[:, 0]):
@@ -117,19 +109,83 @@ def find_vertebrae(
         number = len(found) + 1
         place = tuple(axis[own] for axis in where)
         numbers[place] = number
-        center = lattice.to_points(np.average(votes[own], axis=0, weights=vertebra[place]))
+        center = lattice.to_points(np.median(votes[own], axis=0))
         evidence = probabilities[(slice(1, THORACIC + 1), *place)].mean(axis=1, dtype=np.float32)
         found.append(Vertebra(number, center, float(own.sum() * voxel_ml), evidence))
     return numbers, sorted(found, key=lambda one: -one.center[2])
 
 
+def _gather(votes: np.ndarray, looks: np.ndarray, voxel: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where votes meet: centres [vertebrae, 3] in voxels, and the one that each voxel votes for (or -1).
+
+    The voxels of each class are gathered apart, because C1 and C2 have their centres close together; then what two
+    classes (or two crowds of one class) gathered in one place is one vertebra after all, that the network could not
+    name. votes: [voxels, 3]; looks: [9, voxels]; voxel: mm.
+    """
+    named = looks.argmax(axis=0)
+    crowds: list[tuple[int, np.ndarray, int]] = []  # class, centre, voxels
+    member = np.full(len(votes), -1)
+    for look in np.unique(named):
+        own = np.flatnonzero(named == look)
+        peaks = _peaks(votes[own], voxel)
+        if not len(peaks):
+            continue
+        away = np.linalg.norm(votes[own][:, None] - peaks[None], axis=-1)
+        choice = away.argmin(axis=1)
+        for n in range(len(peaks)):
+            chosen = own[choice == n]
+            if len(chosen):
+                member[chosen] = len(crowds)
+                crowds.append((int(look), np.median(votes[chosen], axis=0), len(chosen)))
+    middles = [center for look, center, _ in crowds if look < THORACIC - 1]
+    steps = np.linalg.norm(np.diff(middles, axis=0), axis=1) * voxel if len(middles) > 1 else np.array([])
+    steps = steps[(steps > LEAST_APART) & (steps < 40)]
+    step = float(np.median(steps)) if len(steps) else float(np.median(STEPS[:8]))
+    while len(crowds) > 1:
+        pairs = [
+            (float(np.linalg.norm(one[1] - other[1])) * voxel / (step * _reach(one[0], other[0])), i, j)
+            for j, other in enumerate(crowds)
+            for i, one in enumerate(crowds[:j])
+        ]
+        least, i, j = min(pairs)
+        if least >= 1:
+            break
+        (one, here, many), (other, there, few) = crowds[i], crowds[j]
+        crowds[i] = (one if many >= few else other, (here * many + there * few) / (many + few), many + few)
+        del crowds[j]
+        member[member == j] = i
+        member[member > j] -= 1
+    return np.array([center for _, center, _ in crowds]).reshape(-1, 3), member
+
+
+def _reach(one: int, other: int) -> float:
+    """Within which part of a step two crowds of votes are one vertebra: looks 0 is C1, 1 is C2."""
+    if one == other:
+        return SAME_LOOK
+    return C1_AND_C2 if {one, other} == {0, 1} else OTHER_LOOK
+
+
+def _peaks(votes: np.ndarray, voxel: float) -> np.ndarray:
+    """Where enough votes meet, [peaks, 3] in voxels."""
+    low = np.floor(votes.min(axis=0)).astype(int) - 4
+    cells = np.rint(votes).astype(int) - low
+    shape = tuple(cells.max(axis=0) + 5)
+    counted = np.bincount(np.ravel_multi_index(tuple(cells.T), shape), minlength=int(np.prod(shape))).reshape(shape)
+    density = ndimage.gaussian_filter(counted.astype(np.float32), VOTE_BLUR / voxel, mode="constant")
+    reach = int(np.ceil(LEAST_APART / voxel))
+    ball = np.linalg.norm(np.indices((2 * reach + 1,) * 3) - reach, axis=0) <= LEAST_APART / voxel
+    peaks = (density == ndimage.maximum_filter(density, footprint=ball)) & (density >= LEAST_VOTES)
+    return np.argwhere(peaks) + low
+
+
 def _by_looks(nearest: np.ndarray, distances: np.ndarray, looks: np.ndarray) -> np.ndarray:
     """To which vertebra each voxel belongs, by its vote and by what it looks like.
 
-    The dens stands where C1 would have its body: votes alone gave it to C1. nearest: [voxels], by votes alone;
+    The dens stands where C1 would have its body: votes alone gave it to C1. nearest: [voxels], by votes, -1 unknown;
     distances: [voxels, vertebrae] in mm; looks: [9, voxels], probabilities of C1 to T2 and below.
     """
     count = distances.shape[1]
+    nearest = np.where(nearest < 0, distances.argmin(axis=1), nearest)
     kin = looks / np.maximum(looks.sum(axis=0), 1e-6)
     for _ in range(2):
         own = np.stack([kin[:, nearest == n].sum(axis=1) for n in range(count)])

@@ -58,6 +58,9 @@ class Variation:
     fillings_chance: float = 0.35
     table_chance: float = 0.6
     collar_chance: float = 0.12
+    implant_chance: float = 0.10
+    tube_chance: float = 0.12
+    free_air_chance: float = 0.05
 
     @classmethod
     def plain(cls) -> Variation:
@@ -69,7 +72,8 @@ class Variation:
             body_scale=(1.0, 1.0), body_anisotropy=0.0, rotation=none, rotation_range=0.0, extreme_chance=0.0,
             jaw_opening=(0.0, 0.0), girdle=0.0, hyoid=0.0, elastic=(1.0, 0.4), roughness=(0.3, 0.15),
             surface_offset=(0.0, 0.0), tissue=0.0, mirror=False, lean_chance=0.0, contrast_chance=0.0,
-            fillings_chance=0.0, table_chance=1.0, collar_chance=0.0,
+            fillings_chance=0.0, table_chance=1.0, collar_chance=0.0, implant_chance=0.0, tube_chance=0.0,
+            free_air_chance=0.0,
         )
 
     def still(self) -> Variation:

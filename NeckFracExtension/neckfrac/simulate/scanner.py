@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from .metal import metal_artefact
 from .noise import SmoothNoise, gaussian
 
 OUTSIDE = -1024.0
@@ -179,14 +180,20 @@ def metal_streaks(
 def acquire(
     hu: torch.Tensor, scanner: Scanner, spacing: tuple[float, float, float], planes: tuple[torch.Tensor, ...],
     shoulders: float, fillings: list[tuple[float, float, float]], generator: np.random.Generator,
+    metal: np.random.Generator | None = None,
 ) -> torch.Tensor:
     """What the scanner makes of true HU [z, y, x]: int16, -1024 outside the field of view.
 
-    planes: z, y, x of the lattice in mm; shoulders: world height (mm) at which they begin.
+    planes: z, y, x of the lattice in mm; shoulders: world height (mm) at which they begin. metal: given
+    when there is more metal than fillings, for the streaks that it throws.
     """
     hu = blurred(hu, scanner, spacing)
     voxels = torch.Generator().manual_seed(int(generator.integers(2**62)))
     streaks = metal_streaks(scanner, fillings, planes, generator)
+    if metal is not None:
+        rays = torch.Generator().manual_seed(int(metal.integers(2**62)))
+        artefact = metal_artefact(hu, spacing, scanner.metal, rays)
+        streaks = artefact if streaks is None else streaks if artefact is None else streaks + artefact
     shading = SmoothNoise.draw(generator, 60.0)
     inside = (hu > -950).float()
     if streaks is not None:

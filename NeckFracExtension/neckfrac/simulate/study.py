@@ -11,7 +11,9 @@ import torch
 
 from ..anatomy import LEVEL_BY_NAME, LEVEL_NAMES
 from ..volume import CTVolume
+from .hardware import Hardware, draw_hardware
 from .neck import Neck
+from .parts import Scene
 from .pose import Pose, Variation, draw_pose
 from .render import Bones, Lattice, blend_bones, find_teeth, inner_points, render_bones, upsample
 from .scanner import Scanner, acquire
@@ -57,7 +59,7 @@ class SimulatedStudy:
     volume: int16 HU. labels: uint8 classes of `neckfrac.anatomy`. fracture: uint8, 0 or the label of
     the level that is broken there. shares: of each vertebra C1...C7, the share (0...1) inside the field
     of view. centers: LPS mm of each vertebra's body (also outside the grid). truth: JSON-ready record
-    of seed, fractures with their boxes, mimics, pose, tissue and scanner.
+    of seed, fractures with their boxes, mimics, pose, tissue, scanner and hardware.
     """
 
     volume: CTVolume
@@ -91,7 +93,7 @@ def simulate_study(
     for field in (*fractures, *mimics):
         if field.level not in neck.frames or field.level not in neck.bones:
             raise ValueError(f"the neck has no vertebra {field.level!r} to break")
-    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(abs(int(seed))).spawn(5)]
+    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(abs(int(seed))).spawn(6)]
     pose, tissue = draw_pose(neck, variation, streams[0]), draw_tissue(neck, variation, streams[1])
     if scanner is None:
         scanner = Scanner.random(streams[2], cuts=grid.shape[0] * grid.spacing[0] >= _SLAB_HEIGHT)
@@ -101,9 +103,11 @@ def simulate_study(
     middle = offset + (pose.center(level) if level else (pose.center("C1") + pose.center("C7")) / 2)
     planes = grid.planes(middle, device)
     fillings = _fillings(neck, pose, tissue, streams[1])
-    hu, labels, fracture = _render(neck, pose, tissue, planes, fractures, mimics, fillings)
+    hardware = draw_hardware(neck, pose, variation, streams[5])
+    hu, labels, fracture = _render(neck, pose, tissue, planes, fractures, mimics, fillings, hardware)
     c7 = pose.center("C7")[2] if "C7" in pose.links else planes[0][0].item()
-    voxels = acquire(hu, scanner, grid.spacing, planes, float(c7), fillings, streams[3]).cpu().numpy()
+    metal = streams[5] if hardware.metal else None
+    voxels = acquire(hu, scanner, grid.spacing, planes, float(c7), fillings, streams[3], metal).cpu().numpy()
     seen = scanner.seen(grid.shape, grid.spacing)
     labels, fracture = (np.where(seen, part.cpu().numpy(), 0).astype(np.uint8) for part in (labels, fracture))
     shares = _shares(neck, pose, grid, middle, seen)
@@ -120,6 +124,7 @@ def simulate_study(
         "fractures": [_record(field, volume, fracture) for field in fractures],
         "mimics": [_record(field, volume, None) for field in mimics],
         "pose": pose.truth, "tissue": tissue.truth(), "scanner": scanner.truth(),
+        "hardware": list(hardware.record),
     }
     centers = {name: tuple(float(v) for v in point) for name, point in centers.items()}
     return SimulatedStudy(volume, labels, fracture, shares, centers, truth)
@@ -137,20 +142,20 @@ def _node_planes(planes: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
 
 def _render(
     neck: Neck, pose: Pose, tissue: Tissue, planes: tuple[torch.Tensor, ...], fractures: Sequence[Any],
-    mimics: Sequence[Any], fillings: list[tuple[float, float, float]],
+    mimics: Sequence[Any], fillings: list[tuple[float, float, float]], hardware: Hardware,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """True HU (float32), labels and fracture (uint8) on the whole lattice, slab by slab."""
     rows = max(_AT_ONCE // (len(planes[1]) * len(planes[2])), 8)
     parts = []
     for first in range(0, len(planes[0]), rows):
         slab = (planes[0][first : first + rows], *planes[1:])
-        parts.append(_render_slab(neck, pose, tissue, slab, planes, fractures, mimics, fillings))
+        parts.append(_render_slab(neck, pose, tissue, slab, planes, fractures, mimics, fillings, hardware))
     return tuple(torch.cat(part) for part in zip(*parts, strict=True))
 
 
 def _render_slab(
     neck: Neck, pose: Pose, tissue: Tissue, planes: tuple[torch.Tensor, ...], whole: tuple[torch.Tensor, ...],
-    fractures: Sequence[Any], mimics: Sequence[Any], fillings: list[tuple[float, float, float]],
+    fractures: Sequence[Any], mimics: Sequence[Any], fillings: list[tuple[float, float, float]], hardware: Hardware,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     shape = tuple(len(plane) for plane in planes)
     # The mean of the three spacings: the width over which a surface of any direction fills a voxel.
@@ -159,7 +164,8 @@ def _render_slab(
     where = torch.stack(torch.meshgrid(*nodes, indexing="ij"))[[2, 1, 0]]
     warp = pose.displacement(*nodes)
     soft = where + pose.displacement(*nodes, soft=True)
-    bones = render_bones(neck, pose, tissue, Lattice(planes, nodes, warp), fractures, mimics)
+    lattice = Lattice(planes, nodes, warp)
+    bones = render_bones(neck, pose, tissue, lattice, fractures, mimics)
     rest = upsample(pose.tissue_at_rest(soft), shape)
     hu, body, muscle = soft_tissue(neck, tissue, rest, voxel)
     # Skin covers every bone, wherever jaw and shoulders have moved.
@@ -167,7 +173,11 @@ def _render_slab(
     hu = finish_soft_tissue(hu, body, muscle, tissue, planes, voxel)
     hu = add_surroundings(hu, body, pose, tissue, planes)
     hu = blend_bones(hu, bones, neck, tissue, planes, voxel)
-    return _fill_teeth(hu, bones, fillings, planes), bones.label, bones.fracture
+    hu = _fill_teeth(hu, bones, fillings, planes)
+    if hardware.layers:
+        posed = lattice.points().view(3, *shape)
+        hardware.paint(Scene(hu, bones.label, planes, voxel, posed, rest, body, bones.distance))
+    return hu, bones.label, bones.fracture
 
 
 def _fillings(
