@@ -16,7 +16,8 @@ CHAIN_NAMES: tuple[str, ...] = (*LEVEL_NAMES, "T1", "T2", "T3", "T4", "T5")
 # mm from one body's centre to the next below in the built-in adult; a neck's own scale multiplies them.
 STEPS = np.array([16.9, 18.5, 16.5, 16.5, 16.5, 17.0, 18.5, 20.0, 21.0, 21.5, 22.0])
 SCALES = (0.5, 1.45)  # of a small child and of a large man
-STEP_SPREAD = 0.2  # relative standard deviation of a step within one neck: worn discs, bent necks
+# Relative standard deviation of a step within one neck: worn discs, bent necks; more where a centre is unsure.
+STEP_SPREAD, UNSURE_STEP = 0.2, 0.15
 SKIPPED = 3.0  # what a vertebra that was not seen between two others costs (nats)
 DROPPED = 6.0  # what leaving a whole vertebra out of the chain costs (nats)
 # A single vertebra's evidence never counts for more than this (nats): one strange vertebra is outvoted.
@@ -267,9 +268,11 @@ def _step(upper: Vertebra, lower: Vertebra, name: int, steps: int, scale: float)
     way = upper.center - lower.center
     distance = float(np.linalg.norm(way))
     ratio = distance / (scale * float(STEPS[name : name + steps].sum()))
-    if way[2] < 0.25 * distance or not 0.45 < ratio < 1.9:
+    if way[2] < 0.25 * distance or not 0.25 < ratio < 1.9:
         return -np.inf
-    return -0.5 * ((ratio - 1) / STEP_SPREAD) ** 2 - SKIPPED * (steps - 1)
+    # The centres of C1 and of what the scan cuts are told less well.
+    spread = STEP_SPREAD + UNSURE_STEP * (name == 0) + UNSURE_STEP * (min(upper.volume, lower.volume) < 5.0 * scale**3)
+    return -0.5 * ((ratio - 1) / spread) ** 2 - SKIPPED * (steps - 1)
 
 
 def _start(name: int, skull: float) -> float:

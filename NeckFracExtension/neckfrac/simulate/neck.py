@@ -19,6 +19,7 @@ class Bone:
     label: class value of `neckfrac.anatomy` (1...7, T1, THORACIC, SKULL, OTHER_BONE).
     segment: the link of the chain that carries it ("skull", "C1"..."C7", "T1"...): the hyoid hangs
     on C3, a rib on its vertebra, the mandible on the skull and so on.
+    density: factor of its HU. Calcified ligament is as dense as bone and is none: its label is BACKGROUND.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Bone:
     spacing: float
     label: int
     segment: str
+    density: float = 1.0
 
 
 @dataclass(frozen=True)

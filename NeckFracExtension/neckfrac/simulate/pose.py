@@ -20,12 +20,27 @@ STEP_BELOW = 20.0
 
 
 @dataclass(frozen=True)
+class JointChange:
+    """What sets one joint of a neck apart from the same joint of others.
+
+    turn: degrees (flexion, lateral bend, axial turn) and slide: mm (left, posterior, superior) by which the
+    upper vertebra stands otherwise. freedom: factor of all that is drawn for the joint; 0 is a fused one.
+    """
+
+    turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    slide: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    freedom: float = 1.0
+
+
+@dataclass(frozen=True)
 class Variation:
     """How much necks differ. Angles in degrees as (flexion, lateral bend, axial turn), lengths in mm.
 
     Single numbers are standard deviations unless the name says otherwise; pairs are the ends of a
     uniform range. `mirror` None mirrors half of all studies left to right. `tissue` scales how much HU
     differ between people (0: textbook values); the chances are those of what not everybody has.
+    cortical, trabecular (HU) and cortex (mm): ranges of a person's bone, None for those of all people.
+    head_scale: of the head against the body. joints: changes by the joint's upper link.
     """
 
     cervical: tuple[float, float, float] = (3.0, 2.0, 2.0)
@@ -61,6 +76,11 @@ class Variation:
     implant_chance: float = 0.10
     tube_chance: float = 0.12
     free_air_chance: float = 0.05
+    cortical: tuple[float, float] | None = None
+    trabecular: tuple[float, float] | None = None
+    cortex: tuple[float, float] | None = None
+    head_scale: float = 1.0
+    joints: tuple[tuple[str, JointChange], ...] = ()
 
     @classmethod
     def plain(cls) -> Variation:
@@ -226,10 +246,10 @@ def draw_pose(neck: Neck, variation: Variation, generator: np.random.Generator) 
     lordosis = generator.uniform(*v.lordosis)
     bend, twist = generator.normal(0, v.common_bend), generator.normal(0, v.common_twist)
     worn = generator.uniform(0, 1)
-    shapes, joints = {}, {}
+    shapes, joints, changes = {}, {}, dict(v.joints)
     for name in names:
         own = np.exp(generator.normal(0, v.level_scale, 3))
-        factors = own if name == "skull" else own * common
+        factors = own * v.head_scale if name == "skull" else own * common
         rows = _axes(neck, name)
         fixed = np.array(neck.joints["skull"]) if name == "skull" else points[name]
         shapes[name] = affine(np.diag(scale), np.zeros(3)) @ about(rows.T @ np.diag(factors) @ rows, fixed)
@@ -244,6 +264,9 @@ def draw_pose(neck: Neck, variation: Variation, generator: np.random.Generator) 
             # Discs that are worn are worn together, each to its own degree.
             low, high = v.disc_gap
             slide[2] += high + (low - high) * worn * generator.uniform(0, 1)
+        if upper in changes:
+            change = changes[upper]
+            angles, slide = change.freedom * angles + change.turn, change.freedom * slide + change.slide
         joints[upper] = (rotation(angles), slide)
     turn = generator.normal(0, 1, 3) * v.rotation + generator.uniform(-1, 1, 3) * v.rotation_range
     if generator.random() < v.extreme_chance:

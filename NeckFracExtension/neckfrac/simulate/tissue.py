@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -89,9 +89,12 @@ def draw_tissue(neck: Neck, variation: Variation, generator: np.random.Generator
     if g.random() < 0.4 * width:
         table[_INDEX["cartilage"]] = g.uniform(130, 450)
     thin = g.random() < 0.15 * width
-    factors = {name: (np.exp(g.normal(0, 0.10 * width)), np.exp(g.normal(0, 0.20 * width))) for name in neck.bones}
+    factors = {
+        name: tuple(bone.density * np.exp(g.normal(0, spread * width)) for spread in (0.10, 0.20))
+        for name, bone in neck.bones.items()
+    }
     has_table, has_collar = g.random() < variation.table_chance, g.random() < variation.collar_chance
-    return Tissue(
+    tissue = Tissue(
         table=table, fat=fat, septa=between(0.15, 0.75), lung=between(-890, -780), skin=between(-20, 60),
         air_in_mouth=float(g.random() < 0.55), nodes=between(20, 80),
         cortical=between(900, 1500) if g.random() < 0.8 else between(550, 1700),
@@ -109,6 +112,8 @@ def draw_tissue(neck: Neck, variation: Variation, generator: np.random.Generator
             }.items()
         },
     )
+    given = {name: getattr(variation, name) for name in ("cortical", "trabecular", "cortex")}
+    return replace(tissue, **{name: float(g.uniform(*ends)) for name, ends in given.items() if ends is not None})
 
 
 def sample(volume: torch.Tensor, index: torch.Tensor, outside: str = "border") -> torch.Tensor:
