@@ -11,6 +11,8 @@ import torch
 from .noise import SmoothNoise, smoothstep
 
 Point = Sequence[float]
+# Blocks of voxels (mm) of which it is asked first whether anything of a hose is near.
+_BLOCK = 5.0
 
 
 @dataclass(eq=False)
@@ -51,6 +53,36 @@ class Scene:
                 return None
             parts.append(slice(first, last))
         return tuple(parts)
+
+    def near(self, path: np.ndarray, margin: float) -> torch.Tensor:
+        """Flat indices of the voxels that may lie within `margin` (mm) of a path [n, 3] through tissue at rest."""
+        # Asked of the middle of blocks of a few voxels first: whole blocks are far away nearly everywhere.
+        steps = [abs(float(plane[1] - plane[0])) for plane in self.planes]
+        sizes = [max(int(round(_BLOCK / step)), 1) for step in steps]
+        rest = self.rest
+        for axis, size in enumerate(sizes):
+            count = rest.shape[axis + 1]
+            middle = (torch.arange(0, count, size, device=rest.device) + size // 2).clamp(max=count - 1)
+            rest = rest.index_select(axis + 1, middle)
+        # Tissue at rest may be a quarter larger or smaller than as it is posed.
+        corner = 1.25 * float(np.linalg.norm([size * step / 2 for size, step in zip(sizes, steps, strict=True)]))
+        close = _square_distance(rest.reshape(3, -1), path) < (margin + corner) ** 2
+        close = close.view(rest.shape[1:])
+        for axis, size in enumerate(sizes):
+            close = close.repeat_interleave(size, axis).narrow(axis, 0, self.rest.shape[axis + 1])
+        return close.flatten().nonzero()[:, 0]
+
+
+def _square_distance(points: torch.Tensor, path: np.ndarray) -> torch.Tensor:
+    """Squared distance (mm^2) [m] of points [3, m] to a path of straight pieces through [n, 3]."""
+    square = torch.full(points.shape[1:], 1e9, device=points.device)
+    for start, end in zip(path[:-1], path[1:], strict=True):
+        along = np.asarray(end, float) - start
+        away = [points[n] - float(start[n]) for n in range(3)]
+        share = sum(away[n] * float(along[n]) for n in range(3)) / max(float(along @ along), 1e-6)
+        share = share.clamp(0, 1)
+        square = square.minimum(sum((away[n] - share * float(along[n])) ** 2 for n in range(3)))
+    return square
 
 
 def _fill(distance: torch.Tensor, voxel: float) -> torch.Tensor:
@@ -130,23 +162,10 @@ class Tube:
 
     def add(self, scene: Scene, total: torch.Tensor) -> None:
         """Raise `total` [z, y, x] to this solid's share of every voxel."""
-        path = np.asarray(self.path, float)
-        margin = self.radius + 1.5 * scene.voxel
-        low, high = path.min(0) - margin, path.max(0) + margin
-        near = torch.ones(total.shape, dtype=torch.bool, device=total.device)
-        for n in range(3):
-            near &= (scene.rest[n] > float(low[n])) & (scene.rest[n] < float(high[n]))
-        where = near.flatten().nonzero()[:, 0]
+        where = scene.near(self.path, self.radius + scene.voxel)
         if not len(where):
             return
-        points = scene.rest.view(3, -1)[:, where]
-        square = torch.full((len(where),), 1e6, device=total.device)
-        for start, end in zip(path[:-1], path[1:], strict=True):
-            along = end - start
-            away = [points[n] - float(start[n]) for n in range(3)]
-            share = sum(away[n] * float(along[n]) for n in range(3)) / max(float(along @ along), 1e-6)
-            share = share.clamp(0, 1)
-            square = square.minimum(sum((away[n] - share * float(along[n])) ** 2 for n in range(3)))
+        square = _square_distance(scene.rest.view(3, -1)[:, where], self.path)
         filled = _fill_round(square.sqrt(), self.radius, scene.voxel)
         flat = total.view(-1)
         flat[where] = flat[where].maximum(filled)
