@@ -64,9 +64,9 @@ def crown(change: Remodelling) -> None:
     forms = [form for form, share in shares.items() if change.chance(share)] or ["apical"]
     g = change.generator
     waves = (g.normal(size=(8, 3)) * 2 * np.pi / g.uniform(3, 9, (8, 1)) / np.sqrt(3)).astype(np.float32)
-    phases, patchy = g.uniform(0, 2 * np.pi, 8).astype(np.float32), change.between(0.0, 0.9)
+    phases, patchy = g.uniform(0, 2 * np.pi, 8).astype(np.float32), change.between(-0.9, 0.5)
     # Distances (mm) from the dens at which the sheet lies: often it touches, so that no slit tells them apart.
-    away, thick = change.between(0.4, 1.8), change.between(0.7, 1.6)
+    away, thick = change.between(0.3, 1.9), change.between(0.8, 2.0)
     low = tip[2] - change.between(6, 13)
     layers: list[Shape] = []
     if "transverse" in forms or "all round" in forms:

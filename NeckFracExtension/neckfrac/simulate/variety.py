@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import degeneration, growth, ligaments, variants
+from . import clefts, degeneration, growth, ligaments, ribs, variants
 from .fracture_shapes import FractureField
 from .neck import Neck
 from .pose import Variation
@@ -38,6 +38,13 @@ KINDS: dict[str, Callable[[Remodelling], None]] = {
     "dense": growth.dense,
     "child": growth.child,
     "block": variants.block,
+    "cervical-rib": ribs.cervical_rib,
+    "long-process": ribs.long_process,
+    "short-first-rib": ribs.short_first_rib,
+    "cleft-atlas": clefts.atlas_arch,
+    "spina-bifida": clefts.spina_bifida,
+    "os-odontoideum": clefts.os_odontoideum,
+    "ossiculum": clefts.ossiculum,
     "straight": variants.straight,
     "scoliosis": variants.scoliosis,
 }
@@ -47,12 +54,17 @@ GROUPS: dict[str, tuple[float, dict[str, float]]] = {
     "old": (0.38, {
         "wear": 0.92, "brittle": 0.45, "crown": 0.40, "nuchal-ligament": 0.22, "flowing-ossification": 0.16,
         "posterior-ligament": 0.12, "straight": 0.25, "scoliosis": 0.12, "block": 0.03, "dense": 0.05,
+        "cervical-rib": 0.03, "long-process": 0.04, "cleft-atlas": 0.05, "spina-bifida": 0.03,
     }),
     "adult": (0.48, {
         "wear": 0.28, "block": 0.18, "crown": 0.12, "straight": 0.30, "scoliosis": 0.15, "dense": 0.14,
         "brittle": 0.06, "nuchal-ligament": 0.08, "posterior-ligament": 0.05,
+        "cleft-atlas": 0.16, "spina-bifida": 0.09, "cervical-rib": 0.12, "long-process": 0.14,
+        "short-first-rib": 0.05, "os-odontoideum": 0.06, "ossiculum": 0.05,
     }),
-    "child": (0.14, {"child": 1.0, "straight": 0.25, "block": 0.06, "scoliosis": 0.06}),
+    "child": (0.14, {
+        "child": 1.0, "straight": 0.25, "block": 0.06, "scoliosis": 0.06, "cleft-atlas": 0.06, "os-odontoideum": 0.03,
+    }),
 }
 
 
