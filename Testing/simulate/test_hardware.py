@@ -7,16 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from neckfrac.anatomy import LEVEL_BY_NAME
+from neckfrac.anatomy import LEVEL_BY_NAME, OTHER_BONE
 from neckfrac.simulate import hardware, implants
 from neckfrac.simulate.metal import metal_artefact
-from neckfrac.simulate.parts import Block, Rod, Scene, Tube
+from neckfrac.simulate.parts import Block, Layer, Rod, Scene, Tube
 from neckfrac.simulate.study import Grid, Scanner, Variation, simulate_study
+from scipy import ndimage
 
 GRID = Grid((110, 70, 60), (1.5, 1.5, 1.5), ("C4", (0.0, 10.0, 0.0)))
 CLEAN = replace(Scanner.clean(), metal=1.0)
-CHANCES = [name for name in Variation.__dataclass_fields__ if name in (
-    "implant_chance", "tube_chance", "free_air_chance")]
+CALM = replace(CLEAN, metal=0.0)
+CHANCES = (
+    "implant_chance", "tube_chance", "free_air_chance", "bolus_chance", "jewellery_chance", "lead_chance",
+    "arms_chance", "wrap_chance",
+)
 
 
 def scene(count=40, step=0.5):
@@ -117,5 +121,33 @@ def test_metal_throws_dark_bands_between_two_pins_and_only_in_their_slices():
     assert metal_artefact(hu, (1.0, 1.0, 1.0), 0.0, torch.Generator()) is None
 
 
-def test_metal_is_recorded_as_such():
-    assert not hardware.Hardware().metal
+def test_only_dense_things_count_as_metal():
+    assert not hardware.Hardware((Layer(-990.0, ()), Layer(300.0, ()))).metal
+    assert hardware.Hardware((Layer(6000.0, ()),)).metal
+
+
+def test_leads_and_cloth_lie_outside_the_skin(toy_neck):
+    wide = Grid((80, 70, 70), (3.0, 3.0, 3.0), ("C7", (0.0, 0.0, 0.0)))
+    for chance in ("lead_chance", "wrap_chance"):
+        changed = 0
+        for seed in range(3):
+            before, after = (study(toy_neck, seed, scanner=CALM, grid=wide, **{chance: c}) for c in (0.0, 1.0))
+            # The toy's skin is a cylinder of 75 mm; scanning blurs by a voxel or so.
+            body = before.volume.voxels > -300
+            inner = ndimage.binary_erosion(body, iterations=2)
+            assert np.array_equal(before.volume.voxels[inner], after.volume.voxels[inner])
+            changed += (before.volume.voxels != after.volume.voxels).sum()
+            assert np.array_equal(before.labels, after.labels)
+        assert changed > 100
+
+
+def test_arms_are_other_bone_and_hide_no_vertebra(toy_neck):
+    wide = Grid((60, 60, 90), (4.0, 4.0, 4.0), ("C2", (0.0, 10.0, 40.0)))
+    before, after = (study(toy_neck, 2, grid=wide, arms_chance=c) for c in (0.0, 1.0))
+    new = after.labels != before.labels
+    assert new.any() and (before.labels[new] == 0).all() and (after.labels[new] == OTHER_BONE).all()
+
+
+def test_contrast_in_the_subclavian_vein_comes_only_with_contrast_in_the_vessels(toy_neck):
+    kinds = [study(toy_neck, 3, grid=SMALL, bolus_chance=1.0, contrast_chance=c).truth["hardware"] for c in (0.0, 1.0)]
+    assert kinds[0] == [] and kinds[1][0]["kind"] == "contrast in the subclavian vein"

@@ -11,7 +11,9 @@ from .neck import Neck
 from .noise import SmoothNoise
 from .parts import Block, Layer, Pockets, Scene
 from .pose import Pose, Variation
+from .tissue import Tissue
 from .tubes import draw_tubes
+from .worn import draw_arms, draw_bolus, draw_jewellery, draw_leads, draw_wraps
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,24 +72,24 @@ def _free_air(neck: Neck, pose: Pose, g: np.random.Generator) -> tuple[list[Laye
     return layers, record
 
 
-def draw_hardware(neck: Neck, pose: Pose, variation: Variation, generator: np.random.Generator) -> Hardware:
+def draw_hardware(
+    neck: Neck, pose: Pose, tissue: Tissue, variation: Variation, generator: np.random.Generator
+) -> Hardware:
     """What one patient carries and wears; the same generator state gives the same."""
-    g = generator
-    layers: list[Layer] = []
-    record: list[dict] = []
-    chances = (variation.implant_chance, variation.tube_chance, variation.free_air_chance)
+    v, layers, record = variation, [], []
+    if "C3" not in pose.links or "C7" not in pose.links:
+        # Other parts of the spine are simulated bare.
+        return Hardware()
+    enhanced = tissue.truth()["carotid_hu"] > 100
+    draws = (
+        (v.implant_chance, draw_implants), (v.tube_chance, draw_tubes), (v.free_air_chance, _free_air),
+        (v.bolus_chance if enhanced else 0.0, draw_bolus), (v.jewellery_chance, draw_jewellery),
+        (v.lead_chance, draw_leads), (v.arms_chance, draw_arms), (v.wrap_chance, draw_wraps),
+    )
     # Each kind has a stream of its own: drawing one never changes another.
-    for chance, draw, stream in zip(chances, (_implants, _tubes, _free_air), g.spawn(len(chances)), strict=True):
+    for (chance, draw), stream in zip(draws, generator.spawn(len(draws)), strict=True):
         if stream.random() < chance:
             found, lines = draw(neck, pose, stream)
             layers += found
             record += lines
     return Hardware(tuple(layers), tuple(record))
-
-
-def _implants(neck: Neck, pose: Pose, g: np.random.Generator) -> tuple[list[Layer], list[dict]]:
-    return draw_implants(neck, pose, g)
-
-
-def _tubes(neck: Neck, pose: Pose, g: np.random.Generator) -> tuple[list[Layer], list[dict]]:
-    return draw_tubes(neck, g)

@@ -32,8 +32,9 @@ class Scene:
     rest: torch.Tensor
     body: torch.Tensor
     bone: torch.Tensor
-    # How far (mm) elastic warps may move a sampling position.
+    # How far (mm) elastic warps may move a sampling position; what is known of paths.
     reach: float = field(init=False)
+    _known: dict = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         ends = [float((self.posed[2 - axis].movedim(axis, 0).flatten(1).amin(1) - plane).abs().max())
@@ -54,6 +55,18 @@ class Scene:
             parts.append(slice(first, last))
         return tuple(parts)
 
+    def from_path(self, path: np.ndarray, margin: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Flat indices of voxels and their squared distance (mm^2) from a path through tissue at rest.
+
+        All voxels within `margin` (mm) are among them. A wall and its lumen, on one path, ask only once.
+        """
+        kept = self._known.get(id(path))
+        if kept is None or kept[0] < margin:
+            where = self.near(path, margin)
+            kept = margin, where, square_distance(self.rest.view(3, -1)[:, where], path)
+            self._known = {id(path): kept}
+        return kept[1], kept[2]
+
     def near(self, path: np.ndarray, margin: float) -> torch.Tensor:
         """Flat indices of the voxels that may lie within `margin` (mm) of a path [n, 3] through tissue at rest."""
         # Asked of the middle of blocks of a few voxels first: whole blocks are far away nearly everywhere.
@@ -66,14 +79,14 @@ class Scene:
             rest = rest.index_select(axis + 1, middle)
         # Tissue at rest may be a quarter larger or smaller than as it is posed.
         corner = 1.25 * float(np.linalg.norm([size * step / 2 for size, step in zip(sizes, steps, strict=True)]))
-        close = _square_distance(rest.reshape(3, -1), path) < (margin + corner) ** 2
+        close = square_distance(rest.reshape(3, -1), path) < (margin + corner) ** 2
         close = close.view(rest.shape[1:])
         for axis, size in enumerate(sizes):
             close = close.repeat_interleave(size, axis).narrow(axis, 0, self.rest.shape[axis + 1])
         return close.flatten().nonzero()[:, 0]
 
 
-def _square_distance(points: torch.Tensor, path: np.ndarray) -> torch.Tensor:
+def square_distance(points: torch.Tensor, path: np.ndarray) -> torch.Tensor:
     """Squared distance (mm^2) [m] of points [3, m] to a path of straight pieces through [n, 3]."""
     square = torch.full(points.shape[1:], 1e9, device=points.device)
     for start, end in zip(path[:-1], path[1:], strict=True):
@@ -85,19 +98,19 @@ def _square_distance(points: torch.Tensor, path: np.ndarray) -> torch.Tensor:
     return square
 
 
-def _fill(distance: torch.Tensor, voxel: float) -> torch.Tensor:
+def fill(distance: torch.Tensor, voxel: float) -> torch.Tensor:
     """Share of a voxel inside a surface at a signed distance (mm)."""
     return (0.5 - distance / voxel).clamp(0, 1)
 
 
-def _fill_round(distance: torch.Tensor, radius: float, voxel: float) -> torch.Tensor:
+def fill_round(distance: torch.Tensor, radius: float, voxel: float) -> torch.Tensor:
     """Share of a voxel inside a round rod at a distance (mm) from its axis.
 
     Rods thinner than a voxel are spread over it and dimmed so that their mass stays: the integral of
-    `_fill` across a rod is pi (radius^2 + voxel^2 / 12).
+    `fill` across a rod is pi (radius^2 + voxel^2 / 12).
     """
     wide = max(radius, voxel / 2)
-    return _fill(distance - wide, voxel) * (radius**2 / (wide**2 + voxel**2 / 12))
+    return fill(distance - wide, voxel) * (radius**2 / (wide**2 + voxel**2 / 12))
 
 
 @dataclass(frozen=True)
@@ -119,7 +132,7 @@ class Rod:
         share = sum(away[n] * float(along[n]) for n in range(3)) / max(float(along @ along), 1e-6)
         share = share.clamp(0, 1)
         square = sum((away[n] - share * float(along[n])) ** 2 for n in range(3))
-        filled = _fill_round(square.sqrt(), self.radius, scene.voxel)
+        filled = fill_round(square.sqrt(), self.radius, scene.voxel)
         torch.maximum(total[box], filled, out=total[box])
 
 
@@ -149,7 +162,7 @@ class Block:
         else:
             beyond = [part.abs() - float(s) for part, s in zip(local, size, strict=True)]
             distance = torch.maximum(torch.maximum(beyond[0], beyond[1]), beyond[2])
-        filled = _fill(distance, scene.voxel) * float(np.prod(half / size))
+        filled = fill(distance, scene.voxel) * float(np.prod(half / size))
         torch.maximum(total[box], filled, out=total[box])
 
 
@@ -162,11 +175,10 @@ class Tube:
 
     def add(self, scene: Scene, total: torch.Tensor) -> None:
         """Raise `total` [z, y, x] to this solid's share of every voxel."""
-        where = scene.near(self.path, self.radius + scene.voxel)
+        where, square = scene.from_path(self.path, self.radius + scene.voxel)
         if not len(where):
             return
-        square = _square_distance(scene.rest.view(3, -1)[:, where], self.path)
-        filled = _fill_round(square.sqrt(), self.radius, scene.voxel)
+        filled = fill_round(square.sqrt(), self.radius, scene.voxel)
         flat = total.view(-1)
         flat[where] = flat[where].maximum(filled)
 
@@ -195,17 +207,23 @@ class Pockets:
         slope = self.sheets.spacing / 1.6
         fatty = smoothstep((30 - scene.hu) / 60)
         thick = self.thickness * (patches + 1.1 * (1 - away / self.radius) - 0.5 + 0.6 * fatty).clamp(-1, 1.3)
-        filled = _fill(sheets.abs() * slope - thick, scene.voxel) * (thick > 0) * inside
+        filled = fill(sheets.abs() * slope - thick, scene.voxel) * (thick > 0) * inside
         torch.maximum(total, filled, out=total)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Solids of one material, painted together. spares_bone: only what is not bone takes it."""
+    """Solids of one material, painted together.
+
+    spares_bone: only what is not bone takes it; spares_body: only the air around the body does. label:
+    class of `neckfrac.anatomy` that voxels mostly of it get when they had none.
+    """
 
     hu: float
     parts: tuple
     spares_bone: bool = False
+    spares_body: bool = False
+    label: int = 0
 
     def paint(self, scene: Scene) -> None:
         """Put the layer into `scene.hu`, each voxel by its share."""
@@ -218,4 +236,9 @@ class Layer:
         share, flat = total.view(-1)[where], scene.hu.view(-1)
         if self.spares_bone:
             share = share * (0.5 + scene.bone.reshape(-1)[where] / scene.voxel).clamp(0, 1)
+        if self.spares_body:
+            share = share * (0.5 + scene.body.reshape(-1)[where] / scene.voxel).clamp(0, 1)
         flat[where] = torch.lerp(flat[where], torch.full_like(share, self.hu), share)
+        if self.label:
+            labels, solid = scene.label.view(-1), where[share > 0.5]
+            labels[solid] = torch.where(labels[solid] == 0, self.label, labels[solid]).to(labels.dtype)

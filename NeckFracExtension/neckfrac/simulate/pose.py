@@ -76,6 +76,11 @@ class Variation:
     implant_chance: float = 0.10
     tube_chance: float = 0.12
     free_air_chance: float = 0.05
+    bolus_chance: float = 0.3
+    jewellery_chance: float = 0.05
+    lead_chance: float = 0.15
+    arms_chance: float = 0.05
+    wrap_chance: float = 0.12
     cortical: tuple[float, float] | None = None
     trabecular: tuple[float, float] | None = None
     cortex: tuple[float, float] | None = None
@@ -93,7 +98,8 @@ class Variation:
             jaw_opening=(0.0, 0.0), girdle=0.0, hyoid=0.0, elastic=(1.0, 0.4), roughness=(0.3, 0.15),
             surface_offset=(0.0, 0.0), tissue=0.0, mirror=False, lean_chance=0.0, contrast_chance=0.0,
             fillings_chance=0.0, table_chance=1.0, collar_chance=0.0, implant_chance=0.0, tube_chance=0.0,
-            free_air_chance=0.0,
+            free_air_chance=0.0, bolus_chance=0.0, jewellery_chance=0.0, lead_chance=0.0, arms_chance=0.0,
+            wrap_chance=0.0,
         )
 
     def still(self) -> Variation:

@@ -103,7 +103,7 @@ def simulate_study(
     middle = offset + (pose.center(level) if level else (pose.center("C1") + pose.center("C7")) / 2)
     planes = grid.planes(middle, device)
     fillings = _fillings(neck, pose, tissue, streams[1])
-    hardware = draw_hardware(neck, pose, variation, streams[5])
+    hardware = draw_hardware(neck, pose, tissue, variation, streams[5])
     hu, labels, fracture = _render(neck, pose, tissue, planes, fractures, mimics, fillings, hardware)
     c7 = pose.center("C7")[2] if "C7" in pose.links else planes[0][0].item()
     metal = streams[5] if hardware.metal else None
@@ -168,8 +168,8 @@ def _render_slab(
     bones = render_bones(neck, pose, tissue, lattice, fractures, mimics)
     rest = upsample(pose.tissue_at_rest(soft), shape)
     hu, body, muscle = soft_tissue(neck, tissue, rest, voxel)
-    # Skin covers every bone, wherever jaw and shoulders have moved.
-    body = body.minimum(bones.distance - 4.0)
+    # Skin covers every bone, wherever jaw and shoulders have moved. Distances to bone end at 7.9 mm.
+    body = torch.where(bones.distance < 6.0, body.minimum(bones.distance - 4.0), body)
     hu = finish_soft_tissue(hu, body, muscle, tissue, planes, voxel)
     hu = add_surroundings(hu, body, pose, tissue, planes)
     hu = blend_bones(hu, bones, neck, tissue, planes, voxel)

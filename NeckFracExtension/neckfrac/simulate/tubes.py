@@ -7,6 +7,7 @@ import numpy as np
 from .neck import Neck
 from .parts import Layer, Tube
 from .passages import Passages, find_passages
+from .pose import Pose
 from .render import find_teeth
 
 
@@ -85,7 +86,7 @@ def _venous(ways: Passages, g: np.random.Generator) -> list[Layer]:
     return [Layer(g.uniform(400, 2200), (Tube(path, outer),))]
 
 
-def draw_tubes(neck: Neck, generator: np.random.Generator) -> tuple[list[Layer], list[dict]]:
+def draw_tubes(neck: Neck, pose: Pose, generator: np.random.Generator) -> tuple[list[Layer], list[dict]]:
     """One patient's tubes, in the soft tissue at rest, and what was drawn."""
     g, ways = generator, find_passages(neck)
     chances = {"endotracheal tube": 0.7, "nasogastric tube": 0.6, "tracheostomy": 0.3, "central venous catheter": 0.35}
