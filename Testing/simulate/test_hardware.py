@@ -121,6 +121,13 @@ def test_metal_throws_dark_bands_between_two_pins_and_only_in_their_slices():
     assert metal_artefact(hu, (1.0, 1.0, 1.0), 0.0, torch.Generator()) is None
 
 
+def test_metal_in_a_single_thin_slice_streaks_there():
+    hu = torch.full((6, 64, 64), 40.0)
+    hu[3, 30:34, 20:24] = 8000
+    streaks = metal_artefact(hu, (0.5, 1.0, 1.0), 1.0, torch.Generator().manual_seed(0))
+    assert streaks[3].abs().max() > 20 and not streaks[[0, 1, 2, 4, 5]].any()
+
+
 def test_only_dense_things_count_as_metal():
     assert not hardware.Hardware((Layer(-990.0, ()), Layer(300.0, ()))).metal
     assert hardware.Hardware((Layer(6000.0, ()),)).metal

@@ -136,14 +136,15 @@ def flowing_ossification(change: Remodelling) -> None:
     """Diffuse idiopathic hyperostosis: bone that flows down the front of four or more bodies."""
     levels = change.run(4, 7, "C2", "T2")
     discs = [disc for disc in change.discs("C2", "T1") if disc.upper in levels and disc.lower in levels]
-    aside, thick, wide = change.between(-4, 4), change.between(1.5, 5.0), change.between(5, 10)
+    aside, thick, wide = change.between(-4, 4), change.between(2.0, 6.5), change.between(5, 11)
     for disc in discs:
         here = thick * change.between(0.6, 1.3)
         x, y, tall = aside + change.between(-1.5, 1.5), -disc.depth, disc.height / 2 + disc.bodies[0] * 1.1
-        # Thickest over the disc, thinner over the waist of the bodies.
-        path = [(x, y + 0.6, share * tall, wide * (1 - 0.2 * abs(share)), here * (1 - 0.45 * share**2) + 0.8)
-                for share in (-1.0, -0.5, 0.0, 0.5, 1.0)]
-        path = [(a, b - 0.5 * depth, c, width, depth) for a, b, c, width, depth in path]
+        # Thickest over the disc, thinner over the waist of the bodies, whose hollow it fills.
+        path = []
+        for share in (-1.0, -0.5, 0.0, 0.5, 1.0):
+            front, rear = y - here * (1 - 0.45 * share**2), y + 0.8 + 2.0 * abs(share)
+            path.append((x, (front + rear) / 2, share * tall, wide * (1 - 0.2 * abs(share)), (rear - front) / 2))
         shape = sweep(path, across=(1, 0, 0))
         # The disc itself is spared.
         spared = ellipsoid((0, 0.8, 0), (disc.width, disc.depth, disc.height / 2))
@@ -157,7 +158,7 @@ def flowing_ossification(change: Remodelling) -> None:
 
 def wear(change: Remodelling) -> None:
     """A neck that has worn as a whole: some discs badly, their neighbours less, joints beside them too."""
-    amount = change.between(0.2, 1.0)
+    amount = change.between(0.3, 1.1)
     discs = {disc.upper: disc for disc in change.discs("C2", "C7")}
     worst = change.pick(discs, [WORN[name] for name in discs])
     names = list(discs)
@@ -167,10 +168,10 @@ def wear(change: Remodelling) -> None:
         if change.chance(max(0.1, 1 - 0.35 * near) * (0.4 + 0.6 * amount)) or name == worst:
             hit.append(disc)
     for disc in hit:
-        own = amount * change.between(0.4, 1.0)
+        own = amount * change.between(0.5, 1.0)
         osteophytes(change, [disc], own)
         if disc.upper in LOWER_DISCS and change.chance(0.25 + 0.7 * own):
-            narrow_disc(change, disc, float(np.clip(own * change.between(0.4, 1.4), 0, 1)))
+            narrow_disc(change, disc, float(np.clip(own * change.between(0.5, 1.5), 0, 1)))
             if change.chance(0.2 + 0.6 * own):
                 hard_endplates(change, disc)
         if change.chance(0.3 * own):

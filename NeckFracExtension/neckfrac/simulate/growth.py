@@ -32,8 +32,8 @@ def child(change: Remodelling) -> None:
     years = 1 + 9 * (size - 0.55) / 0.27 + change.between(-0.5, 0.5)
     change.vary(
         body_scale=(size, size), body_anisotropy=0.04, head_scale=float(np.clip(1.26 - 0.02 * years, 1.05, 1.26)),
-        disc_gap=(0.0, 1.4), surface_offset=(0.0, 0.7), cortical=(450.0, 950.0), trabecular=(150.0, 380.0),
-        cortex=(0.45, 1.0), lordosis=(-6.0, 5.0), girdle=15.0, fillings_chance=0.03, collar_chance=0.25,
+        disc_gap=(0.0, 1.4), surface_offset=(0.0, 0.7), cortical=(550.0, 1050.0), trabecular=(170.0, 420.0),
+        cortex=(0.6, 1.1), lordosis=(-6.0, 5.0), girdle=15.0, fillings_chance=0.03, collar_chance=0.25,
         lean_chance=0.6, implant_chance=0.0,
     )
     # A large head sits on a small atlas without leaving it.
@@ -95,7 +95,7 @@ def child(change: Remodelling) -> None:
 
 def brittle(change: Remodelling) -> None:
     """Osteoporosis: a thin cortex around bone that is mostly fat."""
-    change.vary(cortical=(500.0, 1000.0), trabecular=(-40.0, 80.0), cortex=(0.35, 0.8))
+    change.vary(cortical=(500.0, 1000.0), trabecular=(-40.0, 80.0), cortex=(0.45, 0.95))
     change.note("osteoporosis")
 
 

@@ -201,9 +201,9 @@ def _point(values: np.ndarray) -> tuple[float, float, float]:
     return tuple(float(value) for value in values)
 
 
-def frame_of(place: Place, person: Person) -> VertebraFrame:
-    """The landmarks of one vertebra in LPS mm."""
-    marks = landmarks(place.name, place.size, place.scale)
+def frame_of(place: Place, person: Person, marks: Landmarks | None = None) -> VertebraFrame:
+    """The landmarks of one vertebra in LPS mm; marks: in its own frame, if they are not those of a neck."""
+    marks = marks or landmarks(place.name, place.size, place.scale)
     size = place.size
 
     def both(local: tuple[float, float, float]) -> tuple:

@@ -21,7 +21,7 @@ def posterior_ligament(change: Remodelling) -> None:
     """
     form = change.pick(("continuous", "segmental", "mixed", "local"), (0.3, 0.35, 0.25, 0.1))
     levels = change.run(1, 2, "C3", "C6") if form == "local" else change.run(2, 5, "C2", "T1")
-    thick, wide, aside = change.between(1.2, 4.5), change.between(3.0, 7.5), change.between(-2.5, 2.5)
+    thick, wide, aside = change.between(1.8, 6.0), change.between(3.0, 7.5), change.between(-2.5, 2.5)
     for level in levels:
         _, depth, height = change.frame(level).half_size
         room = 2 * (change.landmark(level, "canal")[1] - depth)

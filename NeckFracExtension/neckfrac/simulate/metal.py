@@ -90,7 +90,7 @@ def metal_artefact(
         return None
     first, last = int(rows[0]), int(rows[-1]) + 1
     excess = excess[first:last]
-    deep = max(int(round(_SLICE / spacing[0])), 1)
+    deep = min(max(int(round(_SLICE / spacing[0])), 1), len(excess))
     wide = max(int(round(_PIXEL / spacing[1])), 1), max(int(round(_PIXEL / spacing[2])), 1)
     small = F.avg_pool3d(excess[None, None], (deep, *wide), ceil_mode=True, count_include_pad=False)[0, 0]
     pixel = float(np.sqrt(wide[0] * spacing[1] * wide[1] * spacing[2]))

@@ -90,3 +90,5 @@ TISSUES: tuple[str, ...] = (
 )
 FIRST_MUSCLE = 32
 CHAIN: tuple[str, ...] = ("skull", "C1", "C2", "C3", "C4", "C5", "C6", "C7", "T1", "T2", "T3", "T4", "T5")
+# The same of a trunk, which has no neck: see `other_anatomy`.
+TRUNK_CHAIN: tuple[str, ...] = ("T9", "T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5", "sacrum")

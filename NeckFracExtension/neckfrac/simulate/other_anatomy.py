@@ -8,35 +8,46 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ..anatomy import OTHER_BONE, THORACIC
+from ..anatomy import OTHER_BONE
 from ..volume import CTVolume
+from .abdomen import build_trunk_body, build_trunk_tissue, trunk_grid
+from .layout import frame_of
+from .lumbar import build_trunk_vertebrae
+from .lumbar_layout import draw_trunk_person, lay_out_trunk, trunk_landmarks
 from .neck import Neck
 from .noise import SmoothNoise
-from .parametric import build_neck
+from .parametric import LICENSE
+from .pelvis import build_hips, build_ribs, build_sacrum
 from .scanner import Scanner, acquire
 from .study import Grid, SimulatedStudy, Variation, simulate_study
 
 # How often each is drawn: a large spine without ribs, a head, a chest, a phantom.
 KINDS, CHANCES = ("trunk", "head", "chest", "phantom"), (0.4, 0.2, 0.15, 0.25)
-# A lumbar vertebra is about this much larger than the upper thoracic ones it is made from.
-TRUNK_SCALE = (1.4, 1.95)
+SOURCE = "NeckFrac's parametric trunk, from published measures"
+# Levels of a trunk that a scan is centred on.
+TRUNK_LEVELS = ("T11", "T12", "L1", "L2", "L3", "L4", "L5", "sacrum")
 UPSIDE_DOWN = 0.1  # share that lies on its head
 
 
-def build_trunk(seed: int) -> Neck:
-    """A large spine without skull, neck, ribs and shoulders, in place of lumbar vertebrae.
+def build_trunk(seed: int | None = None) -> Neck:
+    """T9 to L5 with the lower ribs, the pelvis and the belly around them; no neck and no head.
 
-    Five upper thoracic vertebrae stand for lumbar ones: large, without ribs, named by nothing. Their facets face as
-    thoracic facets do, not as lumbar ones: it is no anatomy of the lumbar spine, only what must not be called a neck.
+    The textbook's measures (seed None), or a person's; the same seed gives the same trunk. LPS mm, L3's body about
+    the origin. Vertebrae are THORACIC, everything else OTHER_BONE. Takes some 10 s on one core.
     """
-    neck = build_neck(seed)
-    names = ("T1", "T2", "T3", "T4", "T5")
-    return replace(
-        neck,
-        bones={name: replace(neck.bones[name], label=THORACIC) for name in names},
-        frames={name: neck.frames[name] for name in names},
-        joints={name: neck.joints[name] for name in names if name in neck.joints},
-    )
+    person = draw_trunk_person(seed)
+    layout = lay_out_trunk(person)
+    bones = build_trunk_vertebrae(layout)
+    bones["sacrum"] = build_sacrum(layout)
+    bones |= build_hips(layout) | build_ribs(layout)
+    frames = {
+        name: frame_of(place, person, trunk_landmarks(name, place.size, place.scale))
+        for name, place in layout.places.items()
+    }
+    grid = trunk_grid(layout)
+    body = build_trunk_body(layout, grid)
+    tissue = build_trunk_tissue(layout, grid, body)
+    return Neck(bones, layout.joints, frames, tissue, body, grid.origin, grid.spacing, SOURCE, LICENSE)
 
 
 def draw_no_neck(
@@ -53,8 +64,8 @@ def draw_no_neck(
     if kind == "phantom":
         return phantom_study(seed, Grid(shape, spacing))
     if kind == "trunk":
-        neck, level = trunks[generator.integers(len(trunks))], f"T{generator.integers(1, 6)}"
-        variation = Variation(body_scale=TRUNK_SCALE, disc_gap=(0.0, 3.0), collar_chance=0.0)
+        neck, level = trunks[generator.integers(len(trunks))], str(generator.choice(TRUNK_LEVELS))
+        variation = Variation(collar_chance=0.0, implant_chance=0.0, tube_chance=0.0, free_air_chance=0.0)
     else:
         # So far above or below that no cervical vertebra is in the grid, whatever the pose.
         away = shape[0] * spacing[0] / 2 + generator.uniform(20, 60)

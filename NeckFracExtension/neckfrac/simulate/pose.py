@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from .neck import CHAIN, Bone, Neck
+from .neck import CHAIN, TRUNK_CHAIN, Bone, Neck
 from .noise import SmoothNoise, smoothstep
 
 # The link that stays where it is while the chain bends away from it, up and down.
@@ -172,9 +173,15 @@ class Pose:
         if level in self.links:
             return self.links[level][:3, :3] @ self.points[level] + self.links[level][:3, 3]
         names = list(self.links)
+        chain = _chain(names)
         last, before = self.center(names[-1]), self.center(names[-2])
         down = (last - before) / np.linalg.norm(last - before)
-        return last + STEP_BELOW * (CHAIN.index(level) - CHAIN.index(names[-1])) * down
+        return last + STEP_BELOW * (chain.index(level) - chain.index(names[-1])) * down
+
+    def middle(self) -> np.ndarray:
+        """World position (LPS mm) halfway between the first and the last cervical vertebra, or the trunk's links."""
+        ends = ("C1", "C7") if "C1" in self.links else (next(iter(self.links)), list(self.links)[-1])
+        return (self.center(ends[0]) + self.center(ends[1])) / 2
 
     def displacement(self, z: torch.Tensor, y: torch.Tensor, x: torch.Tensor, soft: bool = False) -> torch.Tensor:
         """Displacement of the sampling position [3 (x, y, z), z, y, x] in mm at the planes z, y, x (mm)."""
@@ -229,9 +236,14 @@ def apply(matrix: np.ndarray, points: torch.Tensor) -> torch.Tensor:
     return result
 
 
+def _chain(names: Iterable[str]) -> tuple[str, ...]:
+    """The links that there may be, from above, of a neck or of a trunk."""
+    return TRUNK_CHAIN if TRUNK_CHAIN[-1] in names else CHAIN
+
+
 def _reference_points(neck: Neck) -> dict[str, np.ndarray]:
     points = {}
-    for name in CHAIN:
+    for name in _chain(neck.frames):
         if name == "skull" and "skull" in neck.joints:
             points[name] = np.array(neck.joints[name]) + (0, 0, SKULL_ABOVE_JOINT)
         elif name in neck.frames and (not points or list(points)[-1] in neck.joints):
@@ -315,7 +327,8 @@ def draw_pose(neck: Neck, variation: Variation, generator: np.random.Generator) 
     soft = (SmoothNoise.draw(generator, 30.0, 3), float(1.2 * v.elastic[0] / 3.0))
     surface = (generator.uniform(*v.surface_offset), *(generator.uniform(0.2, 1) * r / 2 for r in v.roughness))
     surface = tuple(float(s) for s in surface)
-    height = float(points["C7"][2]) if "C7" in points else float(points[names[-1]][2])
+    # A trunk has no shoulders to rise: they are nowhere.
+    height = float(points["C7"][2]) if "C7" in points else -1e6 if "L3" in points else float(points[names[-1]][2])
     truth = {
         "rotation_degrees": [float(a) for a in turn], "body_scale": [float(s) for s in scale],
         "lordosis_degrees_per_joint": float(lordosis), "jaw_opening_degrees": float(opening),

@@ -15,6 +15,8 @@ from .voxelise import PADDING, Grid
 
 # Distances are worked out this far (mm) around a shape: as far as rendering looks for a bone from its nodes.
 REACH = 4.0
+# Points at a time: they stay in cache, and products with 3x3 matrices are too small to be split among threads.
+_CHUNK = 8192
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,13 @@ def unit(values: np.ndarray) -> np.ndarray:
     return values / np.linalg.norm(values)
 
 
+def distances(shape: Shape, points: np.ndarray) -> np.ndarray:
+    """A shape's distances at points [n, 3], a few thousand at a time."""
+    if len(points) <= _CHUNK:
+        return shape.distance(points)
+    return np.concatenate([shape.distance(points[n : n + _CHUNK]) for n in range(0, len(points), _CHUNK)])
+
+
 def uneven(shape: Shape, generator: np.random.Generator, amount: float, wavelength: float = 7.0) -> Shape:
     """The same shape with a surface that wanders by about `amount` mm (sd) on the scale of `wavelength`."""
     waves = generator.normal(size=(6, 3))
@@ -62,7 +71,7 @@ def on_grid(shape: Shape, spacing: float, name: str, label: int, segment: str, d
     grid = Grid.around(np.asarray(shape.lower, float) - PADDING, np.asarray(shape.upper, float) + PADDING, spacing)
     z, y, x = grid.axes()
     points = np.stack(np.broadcast_arrays(x, y, z), axis=-1).reshape(-1, 3).astype(np.float32)
-    steps = np.clip(np.rint(shape.distance(points) * DISTANCE_SCALE), -126, 126).astype(np.int8)
+    steps = np.clip(np.rint(distances(shape, points) * DISTANCE_SCALE), -126, 126).astype(np.int8)
     return Bone(name, steps.reshape(grid.shape), grid.origin, grid.spacing, label, segment, density)
 
 
@@ -181,7 +190,7 @@ class Remodelling:
             return
         distance, window, points = found
         before = distance[window].astype(np.float32) / np.float32(DISTANCE_SCALE)
-        other = shape.distance(points).reshape(before.shape)
+        other = distances(shape, points).reshape(before.shape)
         after = smooth_minimum(before, other, blend) if join else smooth_maximum(before, -other, blend)
         # Where the bone's own distance was clipped nothing is known but that it is far.
         distance[window] = np.clip(np.rint(after * DISTANCE_SCALE), -126, 126)

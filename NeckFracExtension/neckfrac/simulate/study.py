@@ -100,10 +100,11 @@ def simulate_study(
     mirrored = bool(streams[4].random() < 0.5) if variation.mirror is None else variation.mirror
     level, offset = grid.center
     offset = np.array(offset) * ((-1, 1, 1) if mirrored else (1, 1, 1))
-    middle = offset + (pose.center(level) if level else (pose.center("C1") + pose.center("C7")) / 2)
+    middle = offset + (pose.center(level) if level else pose.middle())
     planes = grid.planes(middle, device)
     fillings = _fillings(neck, pose, tissue, streams[1])
-    hardware = draw_hardware(neck, pose, tissue, variation, streams[5])
+    # What is worn and implanted is made for necks.
+    hardware = draw_hardware(neck, pose, tissue, variation, streams[5]) if "C2" in neck.frames else Hardware()
     hu, labels, fracture = _render(neck, pose, tissue, planes, fractures, mimics, fillings, hardware)
     c7 = pose.center("C7")[2] if "C7" in pose.links else planes[0][0].item()
     metal = streams[5] if hardware.metal else None

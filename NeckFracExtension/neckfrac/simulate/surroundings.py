@@ -29,8 +29,8 @@ def add_surroundings(
         hu = torch.where(free & plastic, shell, hu)
     if tissue.table_gap is not None:
         # Behind the back of the head: where it lies is decided on the whole person, not on this part.
-        head = pose.center("skull") if "skull" in pose.links else pose.center("C4")
-        back = float(head[1]) + 85.0 + tissue.table_gap
+        head = pose.center("skull") if "skull" in pose.links else pose.middle()
+        back = float(head[1]) + (110.0 if "L3" in pose.links else 85.0) + tissue.table_gap
         radius = _HEAD_REST if tissue.head_rest else _TABLE
         shell, foam = tissue.table_hu
         # The head rest ends below the head, the table doesn't.
