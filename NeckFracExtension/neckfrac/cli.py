@@ -28,7 +28,10 @@ Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json-progress", help="Progress as JSON lines on standard output.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result once the new one is whole.")]
-TRAINABLE = "cache-locate or cache-slabs; locate, segment, model1 or model2; export; ensemble."
+TRAINABLE = (
+    "spine: simulate, locate and segment in one go. Or step by step: cache-locate, cache-slabs; locate, segment, "
+    "model1, model2. Then export (what was trained, as bundles); ensemble."
+)
 Anatomy = Annotated[Path | None, typer.Option(help="Folder of meshes (BodyParts3D layout); default: built in.")]
 
 
@@ -41,6 +44,7 @@ def analyze(
     series: Annotated[str | None, typer.Option(help="Series UID or number, where there are several.")] = None,
     threads: Threads = None,
     operating_point: Annotated[str, typer.Option(help="sensitive, balanced or specific.")] = "balanced",
+    anchors: Annotated[bool, typer.Option("--anchors", help="Segment T1 and the skull base as well.")] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     json_progress: Json = False,
@@ -59,7 +63,9 @@ def analyze(
             loaded = read_study(source, series=series, progress=progress)
         with progress.stage("Loading the networks", until=0.12):
             engine = Engine(models, device, threads)
-        analysis = engine.analyze(loaded, operating_point=operating_point, progress=progress.share(0.12, 0.7))
+        analysis = engine.analyze(
+            loaded, operating_point=operating_point, anchors=anchors, progress=progress.share(0.12, 0.7)
+        )
         write_result(analysis, output, progress=progress, overwrite=overwrite)
     if not quiet and not json_progress:
         show_findings(analysis.findings, folder=output)
@@ -148,8 +154,17 @@ def train(
             training.fill_cache(
                 kind, runs, seeds, anatomy=anatomy, built_in=built_in, time_budget=time_budget, progress=progress
             )
+        elif what == "spine":
+            training.train_spine(
+                runs,
+                anatomy=anatomy,
+                built_in=built_in,
+                time_budget=time_budget,
+                device=choose_device(device),
+                progress=progress,
+            )
         elif what == "export":
-            for name in training.TASKS:
+            for name in training.trained(runs):
                 training.export(name, runs, models or resources_dir() / "Models")
         elif what == "ensemble":
             from .evaluation.calibrate import calibrate

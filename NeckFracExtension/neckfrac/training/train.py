@@ -18,6 +18,8 @@ from .samples import Necks, locate_sample, slab_sample
 from .tasks import TASKS
 
 CACHES = {"locate": locate_sample, "slabs": slab_sample}
+# How many samples `train_spine` simulates of each kind.
+SPINE_SAMPLES = {"locate": 3200, "slabs": 1000}
 TRAINED_ON = "simulated CT only; no patient data"
 MESH_CREDIT = (
     "Anatomy in part from BodyParts3D, (c) The Database Center for Life Science, CC BY-SA 2.1 Japan; "
@@ -39,8 +41,11 @@ def fill_cache(
     deadline = None if time_budget is None else time.monotonic() + time_budget
     progress = progress or Progress()
     make = CACHES[kind]
+    folder = runs / "cache" / kind
+    if all((folder / f"{seed:08d}.npz").exists() for seed in seeds):
+        return len(seeds)  # necks take a while to build
     necks = Necks(anatomy=anatomy, built_in=built_in, seed=seeds.start)
-    cache = SampleCache(runs / "cache" / kind, partial(make, necks))
+    cache = SampleCache(folder, partial(make, necks))
     # First, so that a cache whose filling was interrupted still says where it comes from.
     about = {"anatomy": "built-in" + (" and BodyParts3D meshes" if anatomy else ""), "built_in_necks": built_in}
     (cache.folder / "about.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
@@ -89,6 +94,47 @@ def train(
     generator = np.random.default_rng([3, trainer.step])
     batches = task.batches(paths, generator)
     return trainer.fit(batches, task.loss, time_budget=time_budget, progress=progress, reduced=task.reduced)
+
+
+def train_spine(
+    runs: Path,
+    *,
+    anatomy: Path | None = None,
+    built_in: int = 6,
+    time_budget: float | None = None,
+    device: torch.device = torch.device("cpu"),
+    progress: Progress | None = None,
+) -> bool:
+    """Both networks that find the vertebrae, from nothing: simulate, train, one after the other; True when finished.
+
+    Goes on where it stopped when it is run again with the same `runs`.
+    """
+    progress = progress or Progress()
+    deadline = None if time_budget is None else time.monotonic() + time_budget
+    stages = [(f"cache-{kind}", kind) for kind in SPINE_SAMPLES] + [("locate", "locate"), ("segment", "segment")]
+    for number, (stage, kind) in enumerate(stages):
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            return False
+        share = progress.part(number / len(stages), (number + 1) / len(stages))
+        if stage.startswith("cache-"):
+            wanted = range(SPINE_SAMPLES[kind])
+            made = fill_cache(
+                kind, runs, wanted, anatomy=anatomy, built_in=built_in, time_budget=left, progress=share
+            )
+            if made < len(wanted):
+                return False
+        elif not train(stage, runs, time_budget=left, device=device, progress=share):
+            return False
+    return True
+
+
+def trained(runs: Path) -> list[str]:
+    """The networks that have a checkpoint. Raises InputError when there is none."""
+    names = [name for name in TASKS if (runs / f"{name}.safetensors").exists()]
+    if not names:
+        raise InputError("Nothing has been trained yet.", where=runs, advice="Run: neckfrac train spine")
+    return names
 
 
 def export(name: str, runs: Path, models: Path, *, measured: dict | None = None) -> Path:
