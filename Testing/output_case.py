@@ -1,7 +1,9 @@
 """A small study with seven blobs for vertebrae, two of them suspected, on any grid."""
 
+from dataclasses import replace
+
 import numpy as np
-from neckfrac.anatomy import LEVELS
+from neckfrac.anatomy import LEVELS, SKULL, T1
 from neckfrac.findings import (
     NEGATIVE,
     NOT_SEEN,
@@ -10,6 +12,7 @@ from neckfrac.findings import (
     Box,
     Findings,
     ModelIdentity,
+    Naming,
     StudyIdentity,
     VertebraFinding,
     severity,
@@ -81,3 +84,23 @@ def make_analysis(axes=(0, 1, 2), flips=(), turn=0.0, empty=False):
     )
     return Analysis(volume, np.ascontiguousarray(labels), np.ascontiguousarray(heat), findings)
 
+
+# Where the blobs of the anchors lie: the skull base in front of C1, T1 below where C7 would lie.
+ANCHOR_CENTERS = {SKULL: center_of(0) + (0, -16, 2), T1: center_of(6.5)}
+
+
+def with_anchors(analysis):
+    """The same study with a blob for the skull base and one for T1."""
+    anchors = np.zeros_like(analysis.labels)
+    points = analysis.volume.to_points(np.moveaxis(np.indices(anchors.shape), 0, -1))
+    for value, center in ANCHOR_CENTERS.items():
+        anchors[np.linalg.norm(points - center, axis=-1) < 5] = value
+    return replace(analysis, anchors=anchors)
+
+
+def with_naming(analysis, naming):
+    """The same study, its levels named with this much certainty."""
+    return replace(analysis, findings=replace(analysis.findings, naming=naming))
+
+
+UNCERTAIN = Naming(False, "C1–C6", ("C2–C7",), 0.7, "Neither C1, C2 nor the first rib's vertebra is in view.")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from neckfrac import DISCLAIMER, __version__
 from neckfrac.anatomy import LEVEL_NAMES
-from neckfrac.findings import NOT_SEEN, POSITIVE, SCHEMA_VERSION, SEVERITIES, Box, Findings, severity
-from output_case import make_analysis
+from neckfrac.findings import NOT_SEEN, POSITIVE, SCHEMA_VERSION, SEVERITIES, Box, Findings, Naming, severity
+from output_case import UNCERTAIN, make_analysis, with_naming
 
 probability = st.floats(0, 1)
 
@@ -79,3 +79,70 @@ def test_certainty_is_high_even_at_a_threshold_of_one():
 def test_a_box_knows_its_middle_and_size():
     box = Box((-4.0, 2.0, 10.0), (6.0, 8.0, 11.0))
     assert np.array_equal(box.center, (1, 5, 10.5)) and np.array_equal(box.size, (10, 6, 1))
+
+
+def uncertain(given, *alternatives):
+    return Naming(False, given, alternatives, 0.5, "Neither end is in view.")
+
+
+def test_uncertain_names_go_through_json_and_come_back_equal():
+    findings = with_naming(make_analysis(), UNCERTAIN).findings
+    content = json.loads(json.dumps(findings.to_dict(), allow_nan=False))
+    assert Findings.from_dict(content) == findings and content["naming"]["alternatives"] == ["C2–C7"]
+
+
+def test_findings_of_schema_one_point_zero_are_read_with_certain_names():
+    content = json.loads(json.dumps(make_analysis().findings.to_dict())) | {"schema": "1.0"}
+    del content["naming"]
+    assert Findings.from_dict(content) == make_analysis().findings
+    assert Findings.from_dict(content).naming.certain
+
+
+@pytest.mark.parametrize(
+    ("naming", "expected"),
+    [
+        (uncertain("C3–C5", "C4–C6"), {"C3": ("C4",), "C4": ("C5",), "C5": ("C6",)}),
+        (uncertain("C3-C5", "C4-C6"), {"C3": ("C4",), "C4": ("C5",), "C5": ("C6",)}),
+        (uncertain("C3–C4", "C4–C5", "C2–C3"), {"C3": ("C4", "C2"), "C4": ("C5", "C3")}),
+        (uncertain("C4", "C5", "C3"), {"C4": ("C5", "C3")}),
+        (uncertain("C6–C7", "C7"), {"C6": ("C7",), "C7": ("T1",), "T1": ("T2",)}),  # the rest is thoracic then
+        (uncertain("C6–C7", "C5–C7"), {"C6": ("C5",), "C7": ("C6",), "T1": ("C7",)}),
+        (uncertain("C6–C7", ""), {}),
+        (uncertain("", "C7"), {}),
+        (uncertain("C3–C5"), {}),
+        (uncertain("C5–C3", "C4–C6"), {}),
+        (uncertain("all", "C4–C6"), {}),
+        (uncertain("C3–C5", "C3–C5", "x", "C4–C6", "C4–C5"), {"C3": ("C4",), "C4": ("C5",), "C5": ("C6",)}),
+        (Naming(True, "C3–C5", ("C4–C6",)), {}),
+        (Naming(), {}),
+    ],
+)
+def test_each_level_of_a_chain_shifts_as_the_chain_does(naming, expected):
+    found = {name: naming.alternatives_of(name) for name in (*LEVEL_NAMES, "T1", "Skull base", "")}
+    assert {name: others for name, others in found.items() if others} == expected
+
+
+@given(st.integers(1, 7), st.integers(0, 6), st.integers(-6, 6))
+def test_the_alternatives_of_a_chain_s_levels_are_the_levels_of_the_alternative(first, length, shift):
+    last = min(first + length, 7)
+    moved = [n + shift for n in range(first, last + 1)]
+    if moved[0] < 1 or moved[-1] > 7 or shift == 0:
+        return
+    naming = uncertain(f"C{first}–C{last}", f"C{moved[0]}–C{moved[-1]}")
+    assert [naming.alternatives_of(f"C{n}") for n in range(first, last + 1)] == [(f"C{n}",) for n in moved]
+
+
+def test_a_reader_is_told_every_reading_and_nothing_when_names_are_certain():
+    naming = uncertain("C3-C5", "C4–C6", "C2–C4")
+    assert naming.sentence() == ("The levels' names are uncertain: C3–C5 or C4–C6 or C2–C4. Neither end is in view.")
+    assert naming.either("C3") == "C3 or C4 or C2" and naming.either("C7") == "C7"
+    assert Naming(True, "C3–C5", ("C4–C6",)).sentence() == Naming().sentence() == ""
+    assert Naming(False, reason="Nothing hangs together.").sentence() == "", "nothing was named"
+    assert "no cervical level or C6–C7" in uncertain("", "C6–C7").sentence()
+
+
+def test_levels_in_a_row_are_told_with_what_else_they_could_be():
+    findings = make_analysis().findings
+    assert findings.levels_in_words(findings.positive) == "C2, C4"
+    findings = with_naming(make_analysis(), UNCERTAIN).findings
+    assert findings.levels_in_words(findings.positive) == "C2 or C3; C4 or C5"

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from neckfrac.errors import Cancelled
 from neckfrac.terminal import show_findings, shown_progress
-from output_case import make_analysis
+from output_case import UNCERTAIN, make_analysis, with_naming
 
 ENGINE = Path(__file__).parents[1] / "NeckFracExtension"
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to a single process")
@@ -193,6 +193,15 @@ def test_a_study_without_a_neck_has_no_level_that_is_negative(wide, capsys):
     assert table["Patient"][2] == "not seen" and "negative" not in text
 
 
+def test_uncertain_names_are_told_before_the_table_and_in_it_and_only_once(wide, capsys):
+    findings = with_naming(make_analysis(), UNCERTAIN).findings
+    show_findings(replace(findings, warnings=(UNCERTAIN.sentence(),)))
+    text = capsys.readouterr().out
+    assert text.index("uncertain: C1–C6 or C2–C7.") < text.index("Probability of fracture")
+    assert text.count("uncertain") == 1
+    assert [row[0] for row in rows(text)][:3] == ["C1 or C2", "C2 or C3", "C3 or C4"]
+
+
 def test_square_brackets_in_a_warning_or_a_path_are_shown_as_they_stand(wide, capsys):
     findings = replace(make_analysis().findings, warnings=("Series 3: Neck [bone] [/b60] was read.",))
     show_findings(findings, folder=Path("cases[/2]"))
@@ -208,6 +217,6 @@ def test_output_that_is_no_terminal_holds_no_control_codes(capsys):
 def test_findings_can_be_shown_where_the_encoding_is_not_unicode(monkeypatch):
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", stream)
-    show_findings(make_analysis().findings)
+    show_findings(with_naming(make_analysis(), UNCERTAIN).findings, folder=Path("rés–ult"))
     stream.flush()
-    assert b"C2" in stream.buffer.getvalue()
+    assert b"C1-C6 or C2-C7" in stream.buffer.getvalue() and b"r?s-ult" in stream.buffer.getvalue()

@@ -22,7 +22,7 @@ FAILURES = {"internal": ValueError, "memory": MemoryError, "missing": ImportErro
 
 class FakeEngine:
     """Stands in for the networks: labels one voxel and behaves as the study's description says."""
-    def analyze(self, study, *, operating_point, progress):
+    def analyze(self, study, *, operating_point, anchors, progress):
         kind = study.identity.study_description
         with progress.stage("Pretending", until=1.0):
             if kind == "slow":
@@ -40,7 +40,7 @@ class FakeEngine:
         labels[1, 2, 3] = 4
         levels = tuple(VertebraFinding(name, "not seen") for name in LEVEL_NAMES)
         findings = Findings(study.identity, levels, "not seen", None, {}, 0.5, operating_point)
-        return Analysis(study.volume, labels, labels * 60, findings)
+        return Analysis(study.volume, labels, labels * 60, findings, labels * 2 if anchors else None)
 
 main(engine_factory=lambda **options: FakeEngine())
 '''
@@ -112,6 +112,18 @@ def test_an_analysis_leaves_a_whole_result(client, tmp_path):
     findings = json.loads((tmp_path / "result-1" / "findings.json").read_text())
     assert findings["operating_point"] == "sensitive"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ct.npy", "result-1"]
+
+
+def test_anchors_are_written_when_they_are_asked_for(client, tmp_path):
+    wanted = request(tmp_path)
+    client.send(wanted | {"options": {"anchors": True}})
+    assert done(client)
+    files = {path.name for path in (tmp_path / "result-1").iterdir()}
+    assert files == {"labels.npy", "heat.npy", "anchors.npy", "findings.json"}
+    assert np.load(tmp_path / "result-1" / "anchors.npy")[1, 2, 3] == 8
+    client.send(wanted | {"id": 2, "result": str(tmp_path / "result-2")})
+    assert done(client)
+    assert not (tmp_path / "result-2" / "anchors.npy").exists()
 
 
 def test_cancelling_ends_the_analysis_within_a_second_and_leaves_nothing(client, tmp_path):

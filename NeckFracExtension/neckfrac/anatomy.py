@@ -35,7 +35,16 @@ LEVEL_NAMES: tuple[str, ...] = tuple(level.name for level in LEVELS)
 LEVEL_BY_NAME: dict[str, Level] = {level.name: level for level in LEVELS}
 
 # Classes a level network tells apart. Those after C7 anchor the levels and keep ribs and jaw out
-# of the vertebrae; they never leave the pipeline.
+# of the vertebrae; of them only T1 and the skull leave the pipeline, and never among the levels.
 BACKGROUND, T1, THORACIC, SKULL, OTHER_BONE = 0, 8, 9, 10, 11
 CLASS_NAMES: tuple[str, ...] = ("background", *LEVEL_NAMES, "T1", "T2 and below", "skull", "other bone")
 N_LEVELS, N_CLASSES = len(LEVELS), len(CLASS_NAMES)
+
+# The bones that the levels are counted from, muted beside them. SNOMED CT codes: DICOM PS3.16, CID 7603 and 7151.
+# Of the skull only what lies near the spine is segmented, and not the occipital bone (31640002) alone.
+ANCHORS: tuple[Level, ...] = (
+    Level("T1", T1, "64864005", "T1 vertebra", (0.55, 0.57, 0.60)),
+    Level("Skull base", SKULL, "89546000", "Skull", (0.76, 0.74, 0.70)),
+)
+# The names that a chain of vertebrae can take, from above.
+CHAIN_NAMES: tuple[str, ...] = (*LEVEL_NAMES, *(f"T{number}" for number in range(1, 6)))

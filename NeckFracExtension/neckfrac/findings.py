@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import DISCLAIMER, __version__
+from .anatomy import CHAIN_NAMES
 
 SCHEMA_VERSION = "1.1"
 NOT_SEEN, NEGATIVE, POSITIVE = "not seen", "negative", "positive"
@@ -92,9 +93,10 @@ class ModelIdentity:
 class Naming:
     """How sure the levels' names are: vertebrae that hang together are named as one chain, so they shift as one.
 
-    certain: False when other names fit what is in view as well. given: the chain as it was named ("C3-C5").
-    alternatives: the other names of the same vertebrae, likeliest first ("C4-C6"). probability: of the names
-    that were given. reason: what is missing in view, or speaks against the names; "" when they are certain.
+    certain: False when other names fit what is in view as well. given: the chain as it was named ("C3–C5"), ""
+    when no vertebra got a cervical name. alternatives: the other names of the same vertebrae, likeliest first
+    ("C4–C6"). probability: of the names that were given. reason: what is missing in view, or speaks against the
+    names; "" when they are certain. Of a chain that goes on below C7 only the cervical part is told.
     """
 
     certain: bool = True
@@ -103,12 +105,45 @@ class Naming:
     probability: float | None = None
     reason: str = ""
 
-    def sentence(self) -> str:
-        """One line for a reader; "" when the names are certain."""
-        if self.certain:
+    @property
+    def readings(self) -> str:
+        """All names that are possible, "C3–C5 or C4–C6"; "" when they are certain or nothing was named."""
+        if self.certain or not (self.given or self.alternatives):
             return ""
-        either = " or ".join((self.given, *self.alternatives))
-        return f"The levels' names are uncertain: {either}. {self.reason}".strip()
+        return " or ".join((self.given or "no cervical level", *self.alternatives)).replace("-", "–")
+
+    def sentence(self) -> str:
+        """One line for a reader; "" when the names are certain or nothing was named."""
+        return f"The levels' names are uncertain: {self.readings}. {self.reason}".strip() if self.readings else ""
+
+    def alternatives_of(self, level: str) -> tuple[str, ...]:
+        """What else the vertebra named `level` could be, likeliest first; () when its name is certain.
+
+        "C4" for the C3 of a chain C3–C5 that could be C4–C6. A chain's first vertebra tells how far the names shift:
+        its last may be told as C7 only because those below are thoracic. T1 shifts with a chain that ends at C7.
+        """
+        chain = _places(self.given)
+        if self.certain or not chain or level not in CHAIN_NAMES:
+            return ()
+        place, last = CHAIN_NAMES.index(level), chain[-1] + (CHAIN_NAMES[chain[-1]] == "C7")
+        if not chain[0] <= place <= last:
+            return ()
+        shifted = [place + other[0] - chain[0] for other in map(_places, self.alternatives) if other]
+        names = (CHAIN_NAMES[shift] for shift in shifted if 0 <= shift < len(CHAIN_NAMES) and shift != place)
+        return tuple(dict.fromkeys(names))
+
+    def either(self, level: str) -> str:
+        """A level with what else it could be, for a reader: "C3 or C4"; "C3" when its name is certain."""
+        return " or ".join((level, *self.alternatives_of(level)))
+
+
+def _places(chain: str) -> tuple[int, int] | None:
+    """First and last place in CHAIN_NAMES of a chain ("C3–C5", "C4"); None for what is no chain."""
+    ends = [end.strip() for end in chain.replace("-", "–").split("–")]
+    if not 1 <= len(ends) <= 2 or any(end not in CHAIN_NAMES for end in ends):
+        return None
+    first, last = CHAIN_NAMES.index(ends[0]), CHAIN_NAMES.index(ends[-1])
+    return (first, last) if first <= last else None
 
 
 @dataclass(frozen=True)
@@ -136,6 +171,16 @@ class Findings:
     @property
     def positive(self) -> tuple[VertebraFinding, ...]:
         return tuple(level for level in self.levels if level.status == POSITIVE)
+
+    @property
+    def further_warnings(self) -> tuple[str, ...]:
+        """The warnings without the sentence about uncertain names, which is shown on its own."""
+        return tuple(warning for warning in self.warnings if warning != self.naming.sentence())
+
+    def levels_in_words(self, levels: tuple[VertebraFinding, ...]) -> str:
+        """Levels in a row for a reader: "C2, C4", or "C2 or C3; C4 or C5" when their names are uncertain."""
+        names = [self.naming.either(level.level) for level in levels]
+        return ("; " if any(" or " in name for name in names) else ", ").join(names)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, with schema version, software version and the disclaimer."""

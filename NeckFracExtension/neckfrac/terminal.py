@@ -19,6 +19,8 @@ from .progress import Progress
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rich.console import Console
+
 PATIENCE = 0.7  # seconds that a step may still take after Ctrl-C before the process ends anyway
 
 
@@ -90,14 +92,20 @@ def shown_progress(
 
 
 def show_findings(findings: Findings, *, truth: dict[str, bool] | None = None, folder: Path | None = None) -> None:
-    """Print the table of levels, beside the truth where it is known, and what a reader must know."""
+    """Print the table of levels, beside the truth where it is known, and what a reader must know.
+
+    Uncertain names are told first, and each level says what else it could be.
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     console = Console()
+    naming, members = findings.naming, _members(findings)
+    if naming.sentence():
+        console.print(escape(_printable(naming.sentence(), console)), style="bold yellow", highlight=False)
     table = Table(title=f"Probability of fracture ({findings.operating_point} operating point)")
-    names = [name.removeprefix("neckfrac-") for name in _members(findings)]
+    names = [name.removeprefix("neckfrac-") for name in members]
     for heading in ("Level", "P", "Call", "Severity", "In view", "Threshold", *names):
         table.add_column(heading, justify="left" if heading in ("Level", "Call", "Severity") else "right")
     if truth is not None:
@@ -105,18 +113,17 @@ def show_findings(findings: Findings, *, truth: dict[str, bool] | None = None, f
     for level in findings.levels:
         style = "bold red" if level.status == POSITIVE else "dim" if level.status == NOT_SEEN else None
         row = [
-            level.level,
+            naming.either(level.level),
             _number(level.probability),
             level.status,
             level.severity or "",
             f"{level.share_in_view:.0%}",
             _number(level.threshold),
-            *(_number(level.members.get(name)) for name in _members(findings)),
+            *(_number(level.members.get(name)) for name in members),
         ]
         if truth is not None:
             row.append("fractured" if truth.get(level.level) else "intact")
         table.add_row(*row, style=style)
-    members = findings.patient_members
     patient = [
         "Patient",
         _number(findings.patient_probability),
@@ -124,20 +131,27 @@ def show_findings(findings: Findings, *, truth: dict[str, bool] | None = None, f
         "",
         "",
         _number(findings.patient_threshold),
-        *(_number(members.get(name)) for name in _members(findings)),
+        *(_number(findings.patient_members.get(name)) for name in members),
     ]
     if truth is not None:
         patient.append("fractured" if any(truth.values()) else "intact")
     table.add_section()
     table.add_row(*patient)
     console.print(table)
-    for warning in findings.warnings:
-        console.print(f"[yellow]Note:[/] {escape(warning)}", highlight=False)
+    for warning in findings.further_warnings:
+        console.print(f"[yellow]Note:[/] {escape(_printable(warning, console))}", highlight=False)
     if folder is not None:
-        console.print(f"Result: {escape(str(folder))}", highlight=False, soft_wrap=True)
+        console.print(f"Result: {escape(_printable(str(folder), console))}", highlight=False, soft_wrap=True)
     if truth is not None:
         console.print("The study and its truth are simulated.", style="dim")
     console.print(f"Networks trained on simulated CT only. {DISCLAIMER}", style="dim")
+
+
+def _printable(text: str, console: Console) -> str:
+    """The text as far as the output's encoding has its letters; a range's dash becomes a hyphen where it has none."""
+    if console.options.ascii_only:
+        text = text.replace("–", "-").replace("…", "...")
+    return text.encode(console.encoding, "replace").decode(console.encoding)
 
 
 def _members(findings: Findings) -> list[str]:

@@ -5,7 +5,8 @@ A request is one line on stdin, an event one line on stdout; everything else tha
 Requests::
 
     {"id": 1, "command": "analyze", "volume": "ct.npy", "affine": [[...]], "identity": {...},
-     "options": {"device": "auto", "operating_point": "balanced", "models_dir": null, "threads": null},
+     "options": {"device": "auto", "operating_point": "balanced", "models_dir": null, "threads": null,
+                 "anchors": false},
      "result": "folder"}
     {"command": "cancel", "id": 1}      handled at once, also while an analysis runs
     {"id": 2, "command": "ping"}
@@ -13,7 +14,7 @@ Requests::
 
 volume: an uncompressed .npy of HU, [z, y, x]. affine: 4x4, voxel (i, j, k) to mm in LPS. identity: fields of
 `StudyIdentity`. result: a folder that does not exist yet; it appears whole (labels.npy, heat.npy,
-findings.json) or not at all.
+findings.json, and anchors.npy when anchors were asked for and found) or not at all.
 
 Events: ``ready`` (once), ``progress`` (stage, fraction), ``done`` (result, seconds), ``pong`` and ``error``
 (message, kind). Kinds: input, cancelled, memory, missing (a package), protocol, internal.
@@ -42,7 +43,7 @@ from .progress import Progress
 
 log = logging.getLogger("neckfrac.worker")
 
-LABELS, HEAT, FINDINGS = "labels.npy", "heat.npy", "findings.json"
+LABELS, HEAT, ANCHORS, FINDINGS = "labels.npy", "heat.npy", "anchors.npy", "findings.json"
 # A step that does not ask whether it was cancelled must not keep the process alive once nobody listens.
 SECONDS_TO_END = 3.0
 SECONDS_BETWEEN_PROGRESS, LEAP = 0.05, 0.02
@@ -51,7 +52,7 @@ SECONDS_BETWEEN_PROGRESS, LEAP = 0.05, 0.02
 class EngineLike(Protocol):
     """What the worker needs of `pipeline.analyze.Engine`."""
 
-    def analyze(self, study: Any, *, operating_point: str, progress: Progress) -> Analysis: ...
+    def analyze(self, study: Any, *, operating_point: str, anchors: bool, progress: Progress) -> Analysis: ...
 
 
 EngineFactory = Callable[..., EngineLike]
@@ -96,6 +97,8 @@ def write_result(analysis: Analysis, folder: Path, partial: Path) -> None:
 
     np.save(partial / LABELS, np.ascontiguousarray(analysis.labels), allow_pickle=False)
     np.save(partial / HEAT, np.ascontiguousarray(analysis.heat), allow_pickle=False)
+    if analysis.anchors is not None:
+        np.save(partial / ANCHORS, np.ascontiguousarray(analysis.anchors), allow_pickle=False)
     content = json.dumps(analysis.findings.to_dict(), ensure_ascii=False, allow_nan=False, indent=1)
     (partial / FINDINGS).write_text(content, encoding="utf-8")
     if folder.exists():
@@ -221,7 +224,8 @@ class Worker:
             study = read_study(request)
             engine = self._warm_engine(options)
             point = options.get("operating_point") or "balanced"
-            analysis = engine.analyze(study, operating_point=point, progress=progress)
+            anchors = bool(options.get("anchors"))
+            analysis = engine.analyze(study, operating_point=point, anchors=anchors, progress=progress)
             write_result(analysis, result, self._partial)
         finally:
             shutil.rmtree(self._partial, ignore_errors=True)

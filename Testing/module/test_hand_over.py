@@ -86,7 +86,8 @@ def test_a_volume_without_a_study_still_has_a_source(hand_over):
 def test_results_on_another_grid_are_refused(hand_over, tmp_path):
     hand_over.writeVolume(node_of(hand_over.scene, np.zeros((3, 4, 5), np.int16)), tmp_path)
     (tmp_path / "result").mkdir()
-    for name in ("labels.npy", "heat.npy"):
-        np.save(tmp_path / "result" / name, np.zeros((3, 4, 6), np.uint8))
-    with pytest.raises(ValueError, match="grid"):
-        hand_over.readAnalysis(tmp_path, np.eye(4))
+    for wrong in ("labels.npy", "heat.npy", "anchors.npy"):
+        for name in ("labels.npy", "heat.npy", "anchors.npy"):
+            np.save(tmp_path / "result" / name, np.zeros((3, 4, 6 if name == wrong else 5), np.uint8))
+        with pytest.raises(ValueError, match="grid"):
+            hand_over.readAnalysis(tmp_path, np.eye(4))

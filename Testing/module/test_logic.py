@@ -16,31 +16,7 @@ from neckfrac.output.scene import _add_volume  # noqa: E402
 from neckfrac.output.scene_file import HeadlessScene  # noqa: E402
 from slicer_double.stand_ins import install  # noqa: E402
 
-FAKE = """
-import time
-import numpy as np
-from neckfrac.anatomy import LEVEL_NAMES
-from neckfrac.findings import Analysis, Box, Findings, VertebraFinding
-from neckfrac.worker import main
-
-class FakeEngine:
-    "Stands in for the networks: calls a fracture of C4 where the voxels are brightest."
-    def analyze(self, study, *, operating_point, progress):
-        with progress.stage("Pretending", until=1.0):
-            for n in range(1000 if "slow" in study.identity.source else 1):
-                time.sleep(0.01)
-                progress.step(n / 1000)
-        labels = np.zeros(study.volume.shape, np.uint8)
-        labels[study.volume.voxels > 500] = 4
-        center = study.volume.to_points(np.argwhere(labels == 4).mean(axis=0))
-        box = Box(tuple(center - 5), tuple(center + 5))
-        levels = [VertebraFinding(name, "not seen") for name in LEVEL_NAMES]
-        levels[3] = VertebraFinding("C4", "positive", 0.9, {}, 0.5, "high", box, tuple(center), 1.0)
-        findings = Findings(study.identity, tuple(levels), "positive", 0.9, {}, 0.5, operating_point)
-        return Analysis(study.volume, labels, labels * 20, findings)
-
-main(engine_factory=lambda **options: FakeEngine())
-"""
+WORKER = [sys.executable, str(Path(__file__).with_name("fake_engine_worker.py"))]
 
 
 @pytest.fixture
@@ -52,7 +28,7 @@ def world(tmp_path):
     install(headless.scene, temporary)
     for name in [name for name in sys.modules if name.startswith("NeckFracLib")]:
         del sys.modules[name]
-    logic = importlib.import_module("NeckFracLib.logic").NeckFracLogic(workerCommand=[sys.executable, "-c", FAKE])
+    logic = importlib.import_module("NeckFracLib.logic").NeckFracLogic(workerCommand=WORKER)
     voxels = np.full((30, 40, 50), -1000, np.int16)
     voxels[:, 5:35, 5:45] = 40
     voxels[12:18, 15:25, 20:30] = 900
@@ -76,6 +52,18 @@ def test_apply_fills_the_scene_and_leaves_no_file(world):
     assert np.allclose(nodes.rois["C4"].GetCenter(), (-4.5, 10.5, 129), atol=0.01)
     assert nodes.segmentation.GetSegmentation().GetNthSegment(0).GetName() == "C4"
     assert list(temporary.iterdir()) == []
+
+
+def test_t1_and_the_skull_base_come_along_hidden_and_are_shown_on_request(world):
+    scene, volume, logic, _ = world
+    nodes = logic.process(volume)
+    segmentation, display = nodes.segmentation.GetSegmentation(), nodes.segmentation.GetDisplayNode()
+    ids = {segmentation.GetNthSegment(n).GetName(): segmentation.GetNthSegmentID(n) for n in range(3)}
+    assert list(ids) == ["C4", "T1", "Skull base"]
+    anchors = importlib.import_module("NeckFracLib.anchors")
+    for shown in (False, True, False):
+        anchors.showAnchors(shown)
+        assert [bool(display.GetSegmentVisibility(ids[name])) for name in ids] == [True, shown, shown]
 
 
 def test_killing_the_worker_leaves_the_scene_as_it_was_and_the_next_run_works(world):

@@ -181,6 +181,70 @@ def test_apply_fills_scene_and_table_and_a_row_jumps_all_slices(world):
     assert axial.GetElement(2, 3) == pytest.approx(129)
 
 
+def test_uncertain_names_are_warned_of_above_the_table_and_in_it(world):
+    world.add_ct("uncertain")
+    world.open()
+    label = world.ui.namingLabel
+    assert label.isHidden()
+    world.run()
+    assert not label.isHidden() and "C3–C4 or C4–C5" in label.text
+    assert label.toolTip == "Neither C1 nor C2 is in view."
+    outputs = world.ui.outputsCollapsibleButton.layout()
+    assert outputs.indexOf(label) < outputs.indexOf(world.ui.resultsTable)
+    assert [world.texts(row)[0] for row in range(7)] == ["C1", "C2", "C3 or C4", "C4 or C5", "C5", "C6", "C7"]
+    assert world.ui.statusLabel.text == "Suspected fractures: C4 or C5. Another warning."
+    world.widget.exit()
+    label.setVisible(False)
+    world.widget.enter()
+    assert not label.isHidden(), "it comes back with the scene"
+    world.ui.inputSelector.setCurrentNode(world.add_ct())
+    world.run()
+    assert label.isHidden() and world.texts(3)[0] == "C4"
+
+
+@pytest.mark.parametrize("text", ["nonsense", "[1]", '{"given": "C3"}', "7"])
+def test_a_scene_that_says_nonsense_of_the_names_shows_no_warning(world, text):
+    world.open()
+    world.widget.logic.getParameterNode().naming = text
+    assert world.ui.namingLabel.isHidden()
+
+
+def test_the_check_box_shows_and_hides_t1_and_the_skull_base(world):
+    world.add_ct()
+    world.open()
+    box = world.ui.showAnchorsCheckBox
+    assert not box.isChecked() and "counted from" in box.toolTip
+    world.run()
+
+    def visible(node):
+        segmentation = node.GetSegmentation()
+        ids = [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())]
+        shown = [name for name in ids if node.GetDisplayNode().GetSegmentVisibility(name)]
+        return [segmentation.GetSegment(name).GetName() for name in shown]
+
+    first = world.scene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+    assert visible(first) == ["C4"]
+    box.click()
+    assert visible(first) == ["C4", "T1", "Skull base"]
+    world.run()
+    second = world.scene.GetNthNodeByClass(1, "vtkMRMLSegmentationNode")
+    assert visible(second) == ["C4", "T1", "Skull base"], "a later analysis follows the box, too"
+    box.click()
+    assert visible(first) == visible(second) == ["C4"]
+
+
+def test_segments_that_were_hidden_elsewhere_are_left_alone_by_other_settings(world):
+    world.add_ct()
+    world.open()
+    world.ui.showAnchorsCheckBox.click()
+    world.run()
+    node = world.scene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+    node.GetDisplayNode().SetAllSegmentsVisibility(False)
+    world.ui.operatingPointComboBox.setCurrentIndex(0)
+    identifier = node.GetSegmentation().GetNthSegmentID(1)
+    assert not node.GetDisplayNode().GetSegmentVisibility(identifier)
+
+
 def test_all_seven_levels_and_all_columns_are_in_sight(world):
     world.add_ct()
     world.open()
@@ -288,11 +352,30 @@ def test_the_module_registers_the_sample_with_its_checksum_once_slicer_has_start
     module.NeckFrac(parent)
     assert parent.categories == ["Segmentation"] and "not a medical device" in parent.helpText
     assert panel.StandInSampleData.sources == []  # nothing in the constructor
-    (registered,) = world.application.startup
-    registered()
+    for started in world.application.startup:
+        started()
     (source,) = panel.StandInSampleData.sources
     content = Path(url2pathname(urlparse(source["uri"]).path)).read_bytes()
     assert source["checksum"] == "SHA256:" + hashlib.sha256(content).hexdigest()
+
+
+def test_slicer_knows_the_codes_of_the_segments_once_it_has_started(world, monkeypatch):
+    from types import SimpleNamespace
+
+    logic = slicer.vtkSlicerTerminologiesModuleLogic()
+    terminologies = SimpleNamespace(logic=lambda: logic)
+    monkeypatch.setattr(slicer, "modules", SimpleNamespace(terminologies=terminologies), raising=False)
+    module = importlib.import_module("NeckFrac")
+    module.NeckFrac(SimpleNamespace())
+    for started in world.application.startup:
+        started()
+    name, found = "NeckFrac cervical vertebrae", []
+    category, kind = slicer.vtkSlicerTerminologyCategory(), slicer.vtkSlicerTerminologyType()
+    assert logic.GetNthCategoryInTerminology(name, 0, category)
+    for index in range(logic.GetNumberOfTypesInTerminologyCategory(name, category)):
+        assert logic.GetNthTypeInTerminologyCategory(name, category, index, kind)
+        found.append(kind.GetCodeMeaning())
+    assert found == [*(f"C{n} vertebra" for n in range(1, 8)), "T1 vertebra", "Skull"]
 
 
 def test_every_text_for_the_user_can_be_translated():

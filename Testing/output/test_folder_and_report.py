@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from neckfrac.errors import Cancelled, InputError
-from neckfrac.findings import Findings
+from neckfrac.findings import SCHEMA_VERSION, Findings, Naming
 from neckfrac.output import folder as folders
 from neckfrac.output.folder import check_result_folder, remove_unfinished, write_result
 from neckfrac.output.pictures import panels
 from neckfrac.output.report import report
-from neckfrac.output.tables import read_json
+from neckfrac.output.tables import read_json, write_csv
 from neckfrac.progress import Progress
-from output_case import center_of, make_analysis
+from output_case import UNCERTAIN, center_of, make_analysis, with_anchors, with_naming
 
 FILES = {"scene.mrb", "vertebrae.seg.nrrd", "findings.json", "findings.csv", "report.html", "overview.png"}
 
@@ -23,12 +23,35 @@ def test_the_result_folder_holds_all_that_is_promised(tmp_path, analysis):
     out = tmp_path / "a b" / "résult"
     assert {path.name for path in out.iterdir()} == FILES
     assert read_json(out / "findings.json") == analysis.findings
-    assert json.loads((out / "findings.json").read_text())["schema"] == "1.0"
+    assert json.loads((out / "findings.json").read_text())["schema"] == SCHEMA_VERSION
     rows = list(csv.DictReader((out / "findings.csv").open(encoding="utf-8")))
     assert [row["level"] for row in rows] == ["C1", "C2", "C3", "C4", "C5", "C6", "C7", "patient"]
     assert rows[6]["status"] == "not seen" and rows[6]["probability"] == ""
     assert float(rows[1]["box_lower_x_mm"]) == pytest.approx(center_of(1)[0] - 7, abs=0.1)
     assert [path.name for path in out.parent.iterdir()] == ["résult"]
+
+
+def test_anchors_are_a_file_of_their_own_and_the_vertebrae_s_stays_as_it_is(tmp_path, analysis):
+    import SimpleITK as sitk
+
+    write_result(analysis, tmp_path / "without")
+    write_result(with_anchors(analysis), tmp_path / "with")
+    assert {path.name for path in (tmp_path / "with").iterdir()} == FILES | {"anchors.seg.nrrd"}
+    vertebrae = [sitk.ReadImage(str(tmp_path / name / "vertebrae.seg.nrrd")) for name in ("without", "with")]
+    assert np.array_equal(*map(sitk.GetArrayViewFromImage, vertebrae))
+    assert vertebrae[0].GetOrigin() == vertebrae[1].GetOrigin()
+
+
+def test_the_csv_says_of_each_level_what_else_it_could_be(tmp_path, analysis):
+    write_csv(with_naming(analysis, UNCERTAIN).findings, tmp_path / "uncertain.csv")
+    rows = list(csv.DictReader((tmp_path / "uncertain.csv").open(encoding="utf-8")))
+    assert [row["alternative_levels"] for row in rows] == ["C2", "C3", "C4", "C5", "C6", "C7", "", ""]
+    assert {row["names_certain"] for row in rows} == {"no"} and rows[0]["names_probability"] == "0.7000"
+    write_csv(analysis.findings, tmp_path / "certain.csv")
+    rows = list(csv.DictReader((tmp_path / "certain.csv").open(encoding="utf-8")))
+    assert {(row["alternative_levels"], row["names_certain"], row["names_probability"]) for row in rows} == {
+        ("", "yes", "")
+    }
 
 
 def test_the_segmentation_opens_alone_with_names_and_codes(tmp_path, analysis):
@@ -113,6 +136,25 @@ def test_the_report_stands_alone_and_escapes_what_it_is_given(analysis):
     row = re.search(r"<tr[^>]*><td>C7</td>.*?</tr>", html).group()
     assert "not seen" in row and "negative" not in row
     assert re.search(r"Not seen: C7\.", html)
+
+
+def test_a_report_warns_of_uncertain_names_before_it_names_a_level(analysis):
+    uncertain = with_naming(analysis, UNCERTAIN)
+    findings = replace(uncertain.findings, warnings=(UNCERTAIN.sentence(), "Another warning."))
+    html = report(replace(uncertain, findings=findings), panels(analysis))
+    banner = re.search(r'<section class="uncertain".*?</section>', html).group()
+    assert "C1–C6 or C2–C7" in banner and "first rib" in html and "70%" in banner
+    assert html.index(banner) < html.index("Suspected fracture") < html.index("<table>")
+    assert "Suspected fracture: C2 or C3; C4 or C5<" in html and "Highest level: C2 or C3, 0.87" in html
+    rows = re.findall(r"<tr[^>]*><td>(?:<a[^>]*>)?(C\d[^<]*)<", html)
+    assert rows == ["C1 or C2", "C2 or C3", "C3 or C4", "C4 or C5", "C5 or C6", "C6 or C7", "C7"]
+    assert "<h2>C2 or C3 fracture 0.87" in html and 'href="#C2"' in html and 'id="C2"' in html
+    assert html.count("The levels") == 0 and "Another warning." in html, "the warning is not told twice"
+
+
+def test_a_report_with_certain_names_warns_of_none(analysis):
+    html = report(with_naming(analysis, Naming(True, "C1–C6", (), 0.99)), panels(analysis))
+    assert "Uncertain" not in html and " or C" not in html
 
 
 def test_a_report_without_a_finding_has_no_views_and_no_switch(analysis):

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from neckfrac.anatomy import LEVEL_BY_NAME, LEVELS
+from neckfrac.anatomy import ANCHORS, LEVEL_BY_NAME, LEVELS, T1
 from neckfrac.findings import Findings
-from neckfrac.output.scene import TERMINOLOGY, populate_scene, terminology_entry
+from neckfrac.output.scene import populate_scene
 from neckfrac.output.scene_file import HeadlessScene, read_scene, write_scene
-from output_case import center_of, make_analysis
+from neckfrac.output.segments import TERMINOLOGY, show_anchors, terminology_entry
+from output_case import ANCHOR_CENTERS, UNCERTAIN, center_of, make_analysis, with_anchors, with_naming
 
 slicer = pytest.importorskip("slicer")
 TO_RAS = np.array([-1, -1, 1])
@@ -90,6 +91,63 @@ def slicer_tag(segment, name):
     return str(reference)
 
 
+def shown_segments(node):
+    """Name and whether it is shown, of each segment."""
+    segmentation, display = node.GetSegmentation(), node.GetDisplayNode()
+    ids = [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())]
+    return {segmentation.GetSegment(i).GetName(): bool(display.GetSegmentVisibility(i)) for i in ids}
+
+
+def test_anchors_come_back_with_the_scene_listed_grey_and_hidden(tmp_path, analysis):
+    write_scene(with_anchors(analysis), tmp_path / "scene.mrb")
+    read = read_scene(tmp_path / "scene.mrb", tmp_path / "unpacked")
+    found = node(read.scene, "vtkMRMLSegmentationNode")
+    levels = {f"C{n}": True for n in range(1, 7)}
+    assert shown_segments(found) == levels | {"T1": False, "Skull base": False}
+    segmentation = found.GetSegmentation()
+    tag = slicer.vtkSegment.GetTerminologyEntryTagName()
+    for n, anchor in enumerate(ANCHORS, start=6):
+        segment = segmentation.GetNthSegment(n)
+        assert max(anchor.color) - min(anchor.color) < 0.1, "muted"
+        assert np.allclose(segment.GetColor(), anchor.color, atol=0.01)
+        assert f"SCT^{anchor.snomed}^{anchor.meaning}" in slicer_tag(segment, tag)
+        bounds = np.array(segment.GetRepresentation("Closed surface").GetBounds()).reshape(3, 2)
+        assert np.allclose(bounds.mean(axis=1), ANCHOR_CENTERS[anchor.label] * TO_RAS, atol=1.6)
+    show_anchors(found, True)
+    assert all(shown_segments(found).values())
+    read.close()
+
+
+def test_anchors_never_take_a_voxel_from_a_level_and_unknown_values_no_name(headless, analysis):
+    plain = populate_scene(headless.scene, analysis).segmentation.GetSegmentation()
+    everywhere = with_anchors(analysis)
+    everywhere.anchors[...] = T1
+    everywhere.anchors[:20] = 9
+    mixed = populate_scene(headless.scene, everywhere).segmentation.GetSegmentation()
+    names = [mixed.GetNthSegment(n).GetName() for n in range(mixed.GetNumberOfSegments())]
+    assert names == ["C1", "C2", "C3", "C4", "C5", "C6", "T1"]
+    for n in range(6):
+        alike = [s.GetNthSegment(n).GetRepresentation("Closed surface").GetNumberOfPoints() for s in (plain, mixed)]
+        assert alike[0] == alike[1] > 100
+
+
+def test_uncertain_names_are_told_in_table_boxes_and_segmentation_and_segments_keep_theirs(tmp_path, analysis):
+    write_scene(with_naming(analysis, UNCERTAIN), tmp_path / "scene.mrb")
+    read = read_scene(tmp_path / "scene.mrb", tmp_path / "unpacked")
+    table = node(read.scene, "vtkMRMLTableNode")
+    shown = [table.GetTable().GetValueByName(row, "Level").ToString() for row in range(8)]
+    expected = ["C1 or C2", "C2 or C3", "C3 or C4", "C4 or C5", "C5 or C6", "C6 or C7", "C7", "Patient"]
+    assert shown == expected
+    segmentation = node(read.scene, "vtkMRMLSegmentationNode")
+    assert segmentation.GetAttribute("NeckFrac.Names") == "uncertain"
+    assert UNCERTAIN.sentence() == table.GetDescription() == segmentation.GetDescription()
+    second = segmentation.GetSegmentation().GetNthSegment(1)
+    assert second.GetName() == "C2" and slicer_tag(second, "NeckFrac.AlternativeLevels") == "C3"
+    roi = node(read.scene, "vtkMRMLMarkupsROINode", "C2 or C3 fracture 0.87")
+    assert roi.GetAttribute("NeckFrac.Level") == "C2" and roi.GetAttribute("NeckFrac.Naming") == UNCERTAIN.sentence()
+    read.close()
+
+
 def test_closed_surfaces_lie_where_the_labels_lie(headless, analysis):
     nodes = populate_scene(headless.scene, analysis)
     segmentation = nodes.segmentation.GetSegmentation()
@@ -159,7 +217,7 @@ def test_slicer_finds_each_segment_s_code_in_the_terminology_that_is_shipped():
     logic = slicer.vtkSlicerTerminologiesModuleLogic()
     name = logic.LoadTerminologyFromFile(str(file))
     assert name == TERMINOLOGY
-    for index, level in enumerate(LEVELS):
+    for index, level in enumerate((*LEVELS, *ANCHORS)):
         entry, found = slicer.vtkSlicerTerminologyEntry(), slicer.vtkSlicerTerminologyType()
         assert logic.DeserializeTerminologyEntry(terminology_entry(level), entry)
         assert entry.GetTerminologyContextName() == name

@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 import pytest
-from neckfrac.anatomy import LEVEL_BY_NAME
+from neckfrac.anatomy import ANCHORS, LEVEL_BY_NAME
 from neckfrac.output.scene_file import read_scene, write_scene
 from neckfrac.volume import from_image
-from output_case import make_analysis
+from output_case import make_analysis, with_anchors
 
 pytest.importorskip("slicer")
 sitk = pytest.importorskip("SimpleITK")
@@ -38,6 +38,20 @@ def test_segments_lie_on_the_voxels_of_the_ct_that_were_labelled(tmp_path, axes,
     for name, points in segments.items():
         expected = analysis.volume.to_points(np.argwhere(analysis.labels == LEVEL_BY_NAME[name].label))
         np.testing.assert_allclose(points, expected[np.lexsort(np.rint(expected * 10).T)], atol=1e-3)
+
+
+def test_anchors_lie_in_their_own_file_on_the_voxels_of_the_ct(tmp_path):
+    analysis = with_anchors(make_analysis((2, 0, 1), (0, 1), turn=20))
+    write_scene(analysis, tmp_path / "scene.mrb")
+    segments, keys = read_segments(tmp_path / "anchors.seg.nrrd")
+    assert set(segments) == {"T1", "Skull base"}
+    for anchor in ANCHORS:
+        expected = analysis.volume.to_points(np.argwhere(analysis.anchors == anchor.label))
+        sorted_points = expected[np.lexsort(np.rint(expected * 10).T)]
+        np.testing.assert_allclose(segments[anchor.name], sorted_points, atol=1e-3)
+    assert {keys[key] for key in keys if re.fullmatch(r"Segment\d+_LabelValue", key)} == {"8", "10"}
+    vertebrae, _ = read_segments(tmp_path / "vertebrae.seg.nrrd")
+    assert set(vertebrae) == {"C1", "C2", "C3", "C4", "C5", "C6"}
 
 
 def test_a_level_keeps_its_label_value_when_others_are_not_in_view(tmp_path, analysis):

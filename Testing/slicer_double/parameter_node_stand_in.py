@@ -1,7 +1,8 @@
 """A stand-in for `slicer.parameterNodeWrapper` on the real vtkMRMLScriptedModuleNode.
 
-Knows what NeckFrac uses: text, Enum and node parameters, a combo box for an Enum (emptied and filled with the
-Enum's labels, as Slicer does) and a node selector for a node. Anything else is refused, as in Slicer.
+Knows what NeckFrac uses: text, bool, Enum and node parameters, a check box for a bool, a combo box for an Enum
+(emptied and filled with the Enum's labels, as Slicer does) and a node selector for a node. Anything else is
+refused, as in Slicer.
 """
 
 import enum
@@ -21,6 +22,8 @@ class _Parameter:
         if isinstance(self.kind, type) and issubclass(self.kind, vtk.vtkObject):
             return node.GetNodeReference(self.name)
         text = node.GetParameter(self.name)
+        if self.kind is bool:
+            return text == "True"
         return self.kind[text] if issubclass(self.kind, enum.Enum) else text
 
     def __set__(self, wrapper, value):
@@ -30,7 +33,7 @@ class _Parameter:
         if issubclass(self.kind, vtk.vtkObject):
             node.SetNodeReferenceID(self.name, value.GetID() if value else None)
         else:
-            node.SetParameter(self.name, value.name if issubclass(self.kind, enum.Enum) else value)
+            node.SetParameter(self.name, value.name if issubclass(self.kind, enum.Enum) else str(value))
 
 
 def parameterNodeWrapper(kind):
@@ -131,7 +134,27 @@ class _NodeSelector:
         self.widget.setCurrentNode(node)
 
 
+class _CheckBox:
+    def __init__(self, widget):
+        self.widget = widget
+
+    def connect(self, changed):
+        def slot(checked):
+            changed()
+
+        self.widget.toggled.connect(slot)
+        return lambda: self.widget.toggled.disconnect(slot)
+
+    def read(self):
+        return self.widget.isChecked()
+
+    def write(self, value):
+        self.widget.setChecked(value)
+
+
 def _connector(widget, kind):
+    if type(widget).__name__ == "QCheckBox" and kind is bool:
+        return _CheckBox(widget)
     if type(widget).__name__ == "QComboBox" and issubclass(kind, enum.Enum):
         return _EnumComboBox(widget, kind)
     if type(widget).__name__ == "qMRMLNodeComboBox" and issubclass(kind, vtk.vtkObject):

@@ -63,7 +63,7 @@ def in_pythonqt_manners(base):
 
 PLAIN = {
     name: in_pythonqt_manners(getattr(QtWidgets, name))
-    for name in ("QWidget", "QLabel", "QComboBox", "QPushButton", "QProgressBar", "QTableWidget")
+    for name in ("QWidget", "QLabel", "QComboBox", "QPushButton", "QProgressBar", "QTableWidget", "QCheckBox")
 }
 
 

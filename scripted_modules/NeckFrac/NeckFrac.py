@@ -4,6 +4,7 @@ import slicer
 from NeckFracLib.logic import NeckFracLogic
 from NeckFracLib.sample_data import registerSampleData
 from NeckFracLib.self_test import NeckFracTest
+from NeckFracLib.terminology import loadTerminology
 from NeckFracLib.widget import NeckFracWidget
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -30,3 +31,4 @@ class NeckFrac(ScriptedLoadableModule):
             "Built on MONAI, PyTorch and 3D Slicer. The embedded networks were trained on simulated fractures."
         )
         slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", loadTerminology)

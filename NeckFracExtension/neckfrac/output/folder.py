@@ -42,7 +42,7 @@ def check_result_folder(folder: Path, overwrite: bool = False) -> None:
 def write_result(
     analysis: Analysis, folder: Path, *, progress: Progress | None = None, overwrite: bool = False
 ) -> None:
-    """Scene, segmentation, report, tables and picture, into a temporary folder that is then renamed.
+    """Scene, segmentation (anchors apart), report, tables and picture, into a temporary folder that is then renamed.
 
     Raises InputError when it can't be written; then, and when cancelled, nothing is left and an old result stays.
     """

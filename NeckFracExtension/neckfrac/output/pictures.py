@@ -13,6 +13,7 @@ from .shading import gather, shade
 
 BACKGROUND = np.array([13, 16, 20], np.uint8)
 SOFT = (140, 150, 160)
+ALARM = (255, 143, 99)
 QUIET = (0.36, 0.52, 0.62)  # bars below the threshold
 HEIGHT, GAP = 640, 8  # pixels
 PLANES = ("sagittal", "coronal")
@@ -133,11 +134,14 @@ def _side_by_side(pictures: list[np.ndarray]) -> np.ndarray:
 
 def _chart(findings: Findings, width: int) -> np.ndarray:
     """A bar a level with its threshold as a tick; words where a level is not seen."""
-    step, top = 30, 62
+    uncertain = findings.naming.sentence()
+    step, top = 30, 88 if uncertain else 62
     chart = np.zeros((top + step * (len(findings.levels) + 1), width, 3), np.uint8) + BACKGROUND
     left, right = 84, width - 170
     title = f"Probability of fracture, {findings.operating_point} operating point"
     write(chart, title, 26, 24, 13, align="left")
+    if uncertain:
+        write(chart, uncertain, 52, 24, 12, ALARM, align="left")
     for number, level in enumerate(findings.levels):
         row = top + step * number
         write_plate(chart, level.level, row, 48, 12, 255 * np.array(LEVEL_BY_NAME[level.level].color))

@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 from .. import DISCLAIMER, __version__
-from ..findings import NOT_SEEN, POSITIVE, Analysis, Findings, VertebraFinding
+from ..findings import NOT_SEEN, POSITIVE, Analysis, Findings, Naming, VertebraFinding
 from .images import png
 from .planes import Plane, gray, overlay
 from .report_style import STYLE
@@ -22,6 +22,7 @@ def report(analysis: Analysis, picture: np.ndarray) -> str:
     findings = analysis.findings
     body = [
         _header(findings),
+        _uncertain_names(findings),
         _verdict(findings),
         f'<img class="overview" alt="Overview of the cervical spine" src="{_data(picture)}">',
         f'<p class="small">{_caption(findings)}</p>',
@@ -62,13 +63,27 @@ def _header(findings: Findings) -> str:
     )
 
 
+def _uncertain_names(findings: Findings) -> str:
+    """The banner above everything that is said of a level, when the levels' names are uncertain."""
+    naming = findings.naming
+    if not naming.readings:
+        return ""
+    said = [naming.reason, "All names shift together: count the levels before you rely on one."]
+    if naming.probability is not None:
+        said.insert(1, f"Probability of the names as given: {naming.probability:.0%}.")
+    return (
+        f'<section class="uncertain" role="alert"><h2>Uncertain level names: {escape(naming.readings)}</h2>'
+        f"<p>{escape(' '.join(filter(None, said)))}</p></section>"
+    )
+
+
 def _verdict(findings: Findings) -> str:
     point = f"{escape(findings.operating_point)} operating point"
     if findings.patient_status == NOT_SEEN:
         said = "<div><h2>No cervical spine found</h2><p>No level is seen, so nothing is said of any.</p></div>"
         return f'<section class="verdict none">{said}</section>'
     if findings.positive:
-        names = ", ".join(level.level for level in findings.positive)
+        names = findings.levels_in_words(findings.positive)
         line, kind = f"Suspected fracture: {names}", "found"
     elif findings.patient_status == POSITIVE:
         line, kind = "Suspected fracture, no level stands out", "found"
@@ -78,7 +93,7 @@ def _verdict(findings: Findings) -> str:
     judged = [level for level in findings.levels if level.probability is not None]
     highest = max(judged, key=lambda level: level.probability)
     said = [f"Patient threshold {findings.patient_threshold:.2f}, {point}."]
-    said.append(f"Highest level: {highest.level}, {highest.probability:.2f}.")
+    said.append(f"Highest level: {findings.naming.either(highest.level)}, {highest.probability:.2f}.")
     if unseen:
         said.append(f"Not seen: {', '.join(unseen)}.")
     return (
@@ -97,16 +112,16 @@ def _caption(findings: Findings) -> str:
 
 
 def _warnings(findings: Findings) -> str:
-    if not findings.warnings:
+    if not findings.further_warnings:
         return ""
-    items = "".join(f"<li>{escape(warning)}</li>" for warning in findings.warnings)
+    items = "".join(f"<li>{escape(warning)}</li>" for warning in findings.further_warnings)
     return f'<section class="warnings"><h2>Please note</h2><ul>{items}</ul></section>'
 
 
 def _table(findings: Findings) -> str:
     members = sorted({name for level in findings.levels for name in level.members})
     heads = ["Level", "Probability", "Call", "Severity", "In view", "Threshold", *members]
-    rows = "".join(_row(level, members) for level in findings.levels)
+    rows = "".join(_row(level, members, findings.naming) for level in findings.levels)
     head = "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
     return (
         f'<section><h2>Levels</h2><div class="scroll"><table><thead><tr>{head}</tr></thead>'
@@ -114,9 +129,10 @@ def _table(findings: Findings) -> str:
     )
 
 
-def _row(level: VertebraFinding, members: list[str]) -> str:
+def _row(level: VertebraFinding, members: list[str], naming: Naming) -> str:
+    name = naming.either(level.level)
     if level.status == NOT_SEEN:
-        return f'<tr class="unseen"><td>{level.level}</td><td colspan="{5 + len(members)}">not seen</td></tr>'
+        return f'<tr class="unseen"><td>{name}</td><td colspan="{5 + len(members)}">not seen</td></tr>'
     bar = (
         f'<span class="bar"><i style="width:{100 * level.probability:.0f}%;background:{_color(level.severity)}"></i>'
         f'<s style="left:{100 * level.threshold:.0f}%"></s></span>{level.probability:.2f}'
@@ -130,7 +146,7 @@ def _row(level: VertebraFinding, members: list[str]) -> str:
         f"{level.threshold:.2f}",
         *(_number(level.members.get(name)) for name in members),
     ]
-    link = f'<a href="#{level.level}">{level.level}</a>' if level.status == POSITIVE else level.level
+    link = f'<a href="#{level.level}">{name}</a>' if level.status == POSITIVE else name
     kind = ' class="positive"' if level.status == POSITIVE else ""
     return f"<tr{kind}><td>{link}</td>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
@@ -148,7 +164,8 @@ def _views(analysis: Analysis) -> list[str]:
 
 def _finding(analysis: Analysis, level: VertebraFinding) -> str:
     """Axial, sagittal and coronal view through the box's centre, or the vertebra's where there is no box."""
-    heading = f"<h2>{level.level} fracture {level.probability:.2f}<small>{level.severity} severity</small></h2>"
+    name = analysis.findings.naming.either(level.level)
+    heading = f"<h2>{name} fracture {level.probability:.2f}<small>{level.severity} severity</small></h2>"
     if level.box is not None:
         center = level.box.center
         size = " × ".join(f"{value:.0f}" for value in level.box.size)

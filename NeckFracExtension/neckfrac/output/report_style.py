@@ -22,6 +22,8 @@ border-radius:10px;background:var(--tint);border-left:6px solid #5b8094}.verdict
 .verdict .figure{display:flex;flex-direction:column;text-align:right;color:var(--soft);font-size:13px;
 white-space:nowrap}
 .verdict .figure b{font-size:32px;line-height:1.1;color:var(--ink);font-variant-numeric:tabular-nums}
+.uncertain{margin:20px 0;padding:14px 22px;border-radius:10px;border:1.5px solid var(--alarm);background:var(--tint)}
+.uncertain h2{font-size:17px;margin:0;color:var(--alarm)}.uncertain p{margin:2px 0 0}
 .overview{width:100%;border-radius:10px;display:block}.small{color:var(--soft);font-size:13px}
 .warnings{padding:12px 22px;border-radius:10px;background:var(--tint)}.warnings h2{font-size:15px;margin:0}
 .warnings ul{margin:4px 0;padding-left:20px}
@@ -51,6 +53,6 @@ stroke:#000c;stroke-width:4px}svg .scale{font-size:13px}svg path{stroke:#eef2f6;
 @media print{:root{--ink:#000;--soft:#444;--paper:#fff;--line:#ccc;--tint:#f4f4f4;
 --alarm:#a02d05;--track:#e5e5e5;--mark:#000}
 @page{margin:14mm}body{font-size:12px}.bar{width:110px}main{max-width:none;padding:0}#drawn,label{display:none}
-.finding,.verdict,.overview,tr{break-inside:avoid}h2{break-after:avoid}section{margin:18px 0}
+.finding,.verdict,.uncertain,.overview,tr{break-inside:avoid}h2{break-after:avoid}section{margin:18px 0}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """

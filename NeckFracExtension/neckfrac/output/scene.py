@@ -1,4 +1,4 @@
-"""Findings become nodes of a MRML scene: the one door that turns LPS into Slicer's RAS.
+"""Findings become nodes of a MRML scene.
 
 The scene is an argument: the same lines serve Slicer, the command line and the tests.
 """
@@ -11,21 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..anatomy import LEVELS, Level
-from ..findings import Analysis, Findings, VertebraFinding
+from ..findings import Analysis, Findings, Naming, VertebraFinding
+from .mrml import LPS_TO_RAS, image, ras_affine
+from .segments import add_segmentation
 
 if TYPE_CHECKING:
     from ..progress import Progress
 
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 BONE_WINDOW, BONE_LEVEL = 2000.0, 400.0
 HEAT_SHOWN_FROM = 25.0  # percent
 # Okabe and Ito's yellow, orange and vermilion: told apart by colour-blind readers, brighter is surer.
 SEVERITY_COLORS = {"low": (0.94, 0.89, 0.26), "medium": (0.90, 0.62, 0.00), "high": (0.84, 0.21, 0.00)}
-# SNOMED CT: body structure > vertebra, as DICOM PS3.16 CID 7603 codes it.
-CATEGORY = ("SCT", "123037004", "Anatomical Structure")
-# Slicer's own lists have no single cervical vertebrae; Resources/Terminology/NeckFrac.term.json has.
-TERMINOLOGY = "NeckFrac cervical vertebrae"
 
 
 @dataclass
@@ -49,6 +45,8 @@ def populate_scene(
 ) -> SceneNodes:
     """Add CT (unless `volume_node` is given), segmentation, boxes, heat map, table and findings to a scene.
 
+    T1 and the skull base come as two more segments, hidden, when the analysis has them. Where the levels' names are
+    uncertain, boxes and table say what else they could be; segments keep their names, for other programs.
     Everything lies under the patient and study in the subject hierarchy. When anything goes wrong, what was
     added is removed again.
     """
@@ -68,12 +66,12 @@ def populate_scene(
             nodes.volume = _add_volume(scene, analysis.volume.voxels, analysis.volume.affine, "CT")
             _show_bone_window(scene, nodes.volume)
         step(0.2)
-        nodes.segmentation = _add_segmentation(scene, analysis, nodes.volume)
+        nodes.segmentation = add_segmentation(scene, analysis, nodes.volume)
         step(0.6)
         nodes.heat = _add_heat(scene, analysis)
         for finding in analysis.findings.positive:
             if finding.box is not None:
-                nodes.rois[finding.level] = _add_roi(scene, finding)
+                nodes.rois[finding.level] = _add_roi(scene, finding, analysis.findings.naming)
         nodes.table = _add_table(scene, analysis.findings)
         nodes.text = _add_text(scene, analysis.findings)
         step(0.9)
@@ -99,33 +97,10 @@ def _items(hierarchy: Any) -> list[int]:
     return [items.GetId(index) for index in range(items.GetNumberOfIds())]
 
 
-def _ras_affine(affine: np.ndarray) -> Any:
-    import vtk
-
-    matrix = vtk.vtkMatrix4x4()
-    for row, values in enumerate(LPS_TO_RAS @ affine):
-        for column, value in enumerate(values):
-            matrix.SetElement(row, column, float(value))
-    return matrix
-
-
-def _image(voxels: np.ndarray) -> Any:
-    """vtkImageData over a copy of the voxels [z, y, x]; geometry is left to the node."""
-    import vtk
-    from vtk.util.numpy_support import numpy_to_vtk
-
-    image = vtk.vtkImageData()
-    image.SetDimensions(*voxels.shape[::-1])
-    # One copy, owned by VTK: the scene may outlive the array.
-    scalars = numpy_to_vtk(np.ascontiguousarray(voxels).reshape(-1), deep=True)
-    image.GetPointData().SetScalars(scalars)
-    return image
-
-
 def _add_volume(scene: Any, voxels: np.ndarray, affine: np.ndarray, name: str) -> Any:
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
-    node.SetAndObserveImageData(_image(voxels))
-    node.SetIJKToRASMatrix(_ras_affine(affine))
+    node.SetAndObserveImageData(image(voxels))
+    node.SetIJKToRASMatrix(ras_affine(affine))
     return node
 
 
@@ -135,56 +110,6 @@ def _show_bone_window(scene: Any, node: Any) -> None:
     display.AutoWindowLevelOff()
     display.SetWindowLevel(BONE_WINDOW, BONE_LEVEL)
     node.SetAndObserveDisplayNodeID(display.GetID())
-
-
-def terminology_entry(level: Level) -> str:
-    """The level as Slicer serialises a terminology entry: context, category, type, no modifier, no region."""
-    code = f"SCT^{level.snomed}^{level.meaning}"
-    return "~".join([TERMINOLOGY, "^".join(CATEGORY), code, "^^", "Anatomic codes - DICOM master list", "^^", "^^"])
-
-
-def _add_segmentation(scene: Any, analysis: Analysis, volume_node: Any) -> Any:
-    import slicer
-
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Cervical vertebrae")
-    node.CreateDefaultDisplayNodes()
-    node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
-    present = [level for level in LEVELS if (analysis.labels == level.label).any()]
-    if present:
-        where = [np.flatnonzero(analysis.labels.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-        lower = np.array([max(w[0] - 1, 0) for w in where])
-        upper = np.array([w[-1] + 2 for w in where])
-        crop = tuple(slice(a, b) for a, b in zip(lower, upper, strict=True))
-        affine = analysis.volume.affine.copy()
-        affine[:3, 3] = analysis.volume.to_points(lower)
-        labelmap = slicer.vtkMRMLLabelMapVolumeNode()
-        labelmap.SetAndObserveImageData(_image(analysis.labels[crop]))
-        labelmap.SetIJKToRASMatrix(_ras_affine(affine))
-        scene.AddNode(labelmap)
-        try:
-            # One import of all levels: one call a level took several times as long.
-            logic = slicer.vtkSlicerSegmentationsModuleLogic
-            if not logic.ImportLabelmapToSegmentationNode(labelmap, node):
-                raise RuntimeError("the labelmap could not be imported into a segmentation")
-        finally:
-            scene.RemoveNode(labelmap)
-        segmentation = node.GetSegmentation()
-        for index, level in enumerate(present):
-            _name_segment(segmentation.GetNthSegment(index), level)
-        node.CreateClosedSurfaceRepresentation()
-    display = node.GetDisplayNode()
-    display.SetOpacity2DFill(0.25)
-    display.SetOpacity3D(1.0)
-    return node
-
-
-def _name_segment(segment: Any, level: Level) -> None:
-    segment.SetName(level.name)
-    segment.SetColor(*level.color)
-    segment.SetNameAutoGenerated(False)
-    segment.SetColorAutoGenerated(False)
-    segment.SetTag(segment.GetTerminologyEntryTagName(), terminology_entry(level))
-    segment.SetTag("NeckFrac.Level", level.name)
 
 
 def _add_heat(scene: Any, analysis: Analysis) -> Any:
@@ -222,20 +147,23 @@ def _heat_colors(scene: Any) -> Any:
     return colors
 
 
-def finding_name(finding: VertebraFinding) -> str:
-    """How a finding is called in the scene: ``C2 fracture 0.87``."""
-    return f"{finding.level} fracture {finding.probability:.2f}"
+def finding_name(finding: VertebraFinding, naming: Naming) -> str:
+    """How a finding is called in the scene: ``C2 fracture 0.87``, or ``C2 or C3 fracture 0.87``."""
+    return f"{naming.either(finding.level)} fracture {finding.probability:.2f}"
 
 
-def _add_roi(scene: Any, finding: VertebraFinding) -> Any:
-    node = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", finding_name(finding))
+def _add_roi(scene: Any, finding: VertebraFinding, naming: Naming) -> Any:
+    node = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", finding_name(finding, naming))
     node.CreateDefaultDisplayNodes()
     # The box lies along the patient's axes: RAS only turns two signs, sizes stay.
     node.SetCenter(*(LPS_TO_RAS[:3, :3] @ finding.box.center))
     node.SetSize(*finding.box.size)
     node.SetLocked(True)
-    node.SetDescription(f"{finding.severity} severity")
+    node.SetDescription(" ".join(filter(None, [f"{finding.severity} severity.", naming.sentence()])))
     node.SetAttribute("NeckFrac.Level", finding.level)
+    # A markup's description is not in its file; its attributes are in the scene.
+    if naming.sentence():
+        node.SetAttribute("NeckFrac.Naming", naming.sentence())
     display = node.GetDisplayNode()
     color = SEVERITY_COLORS[finding.severity or "low"]
     display.SetColor(*color)
@@ -249,9 +177,10 @@ def _add_table(scene: Any, findings: Findings) -> Any:
     import vtk
 
     node = scene.AddNewNodeByClass("vtkMRMLTableNode", "Fracture probabilities")
+    node.SetDescription(findings.naming.sentence())
     members = sorted({name for level in findings.levels for name in level.members})
     columns: list[tuple[str, list[Any]]] = [
-        ("Level", [*(level.level for level in findings.levels), "Patient"]),
+        ("Level", [*(findings.naming.either(level.level) for level in findings.levels), "Patient"]),
         ("Probability", [*(level.probability for level in findings.levels), findings.patient_probability]),
         ("Call", [*(level.status for level in findings.levels), findings.patient_status]),
         ("Severity", [*(level.severity or "" for level in findings.levels), ""]),

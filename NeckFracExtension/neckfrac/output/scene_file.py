@@ -68,7 +68,7 @@ class HeadlessScene:
 
 
 def write_scene(analysis: Analysis, path: Path, *, progress: Progress | None = None) -> None:
-    """The analysis as ``.mrb``, its segmentation as ``vertebrae.seg.nrrd`` beside it.
+    """The analysis as ``.mrb``, its segmentation as ``vertebrae.seg.nrrd`` beside it (see `write_nodes`).
 
     Raises InputError when it can't be written or slicer-core is missing.
     """
@@ -86,7 +86,12 @@ def write_scene(analysis: Analysis, path: Path, *, progress: Progress | None = N
 
 
 def write_nodes(scene: Any, nodes: SceneNodes, path: Path) -> None:
-    """Write a scene as ``.mrb`` and its segmentation as ``vertebrae.seg.nrrd`` beside it."""
+    """Write a scene as ``.mrb`` and its segmentation as ``vertebrae.seg.nrrd`` beside it.
+
+    T1 and the skull base, when they are there, go into ``anchors.seg.nrrd``: the vertebrae's file never holds them.
+    """
+    from .segments import anchor_segments, only
+
     for node in nodes.all():
         node.AddDefaultStorageNode()
     _store_compactly(nodes.segmentation.GetStorageNode())
@@ -94,7 +99,11 @@ def write_nodes(scene: Any, nodes: SceneNodes, path: Path) -> None:
         if node is not None:
             # Level 1 of zlib: CT hardly gets smaller with more, and takes many times as long.
             node.GetStorageNode().SetCompressionParameter("gzip_fastest")
-    write_segmentation(nodes.segmentation, path.parent / "vertebrae.seg.nrrd")
+    vertebrae = nodes.segmentation
+    if anchor_segments(nodes.segmentation):
+        vertebrae = only(nodes.segmentation, anchors=False)
+        write_segmentation(only(nodes.segmentation, anchors=True), path.parent / "anchors.seg.nrrd")
+    write_segmentation(vertebrae, path.parent / "vertebrae.seg.nrrd")
     if not scene.WriteToMRB(str(path)):
         raise InputError("The scene can't be written.", where=path, advice="Check the room on the disk.")
 

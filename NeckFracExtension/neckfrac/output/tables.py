@@ -20,24 +20,31 @@ def read_json(path: Path) -> Findings:
 
 
 def write_csv(findings: Findings, path: Path) -> None:
-    """A row a level and one for the patient; box corners in mm, LPS; empty where nothing is known."""
+    """A row a level and one for the patient; box corners in mm, LPS; empty where nothing is known.
+
+    alternative_levels: what else the row's vertebra could be, likeliest first, "C4 C2". names_certain: yes or no,
+    and names_probability: both of the chain of levels, so the same in each row.
+    """
+    naming = findings.naming
     members = sorted({name for level in findings.levels for name in level.members})
     corners = [f"box_{end}_{axis}_mm" for end in ("lower", "upper") for axis in "xyz"]
-    header = ["level", "status", "probability", "threshold", "severity", "share_in_view", *corners, *members]
+    header = ["level", "alternative_levels", "names_certain", "names_probability"]
+    header += ["status", "probability", "threshold", "severity", "share_in_view", *corners, *members]
+    named = ["yes" if naming.certain else "no", _number(naming.probability)]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         for level in findings.levels:
-            writer.writerow(_row(level, members))
+            alternatives = " ".join(naming.alternatives_of(level.level))
+            writer.writerow([level.level, alternatives, *named, *_row(level, members)])
         values = [_number(findings.patient_members.get(name)) for name in members]
         patient = [_number(findings.patient_probability), _number(findings.patient_threshold)]
-        writer.writerow(["patient", findings.patient_status, *patient, "", "", *[""] * 6, *values])
+        writer.writerow(["patient", "", *named, findings.patient_status, *patient, "", "", *[""] * 6, *values])
 
 
 def _row(level: VertebraFinding, members: list[str]) -> list[str]:
     box = [""] * 6 if level.box is None else [f"{value:.1f}" for value in (*level.box.lower, *level.box.upper)]
     return [
-        level.level,
         level.status,
         _number(level.probability),
         _number(level.threshold),

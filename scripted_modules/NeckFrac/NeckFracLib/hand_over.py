@@ -90,7 +90,7 @@ def analyzeRequest(identifier, volumeNode, folder, operatingPoint, device):
         "volume": str(writeVolume(volumeNode, folder)),
         "affine": affineOf(volumeNode).tolist(),
         "identity": identityOf(volumeNode),
-        "options": {"device": device, "operating_point": operatingPoint},
+        "options": {"device": device, "operating_point": operatingPoint, "anchors": True},
         "result": str(Path(folder) / RESULT),
     }
 
@@ -98,16 +98,20 @@ def analyzeRequest(identifier, volumeNode, folder, operatingPoint, device):
 def readAnalysis(folder, affine):
     """The Analysis that the worker wrote for the volume in `folder`; its arrays stay on disk (memory-mapped).
 
-    ValueError when labels or heat map do not lie on the volume's grid.
+    ValueError when labels, heat map or anchors do not lie on the volume's grid.
     """
     from neckfrac.findings import Analysis, Findings
     from neckfrac.volume import CTVolume
-    from neckfrac.worker import FINDINGS, HEAT, LABELS
+    from neckfrac.worker import ANCHORS, FINDINGS, HEAT, LABELS
 
     folder = Path(folder)
     volume = CTVolume(np.load(folder / VOLUME, mmap_mode="r", allow_pickle=False), np.asarray(affine))
-    labels, heat = (np.load(folder / RESULT / name, mmap_mode="r", allow_pickle=False) for name in (LABELS, HEAT))
-    if labels.shape != volume.shape or heat.shape != volume.shape:
+    arrays = {}
+    for name in (LABELS, HEAT, ANCHORS):
+        path = folder / RESULT / name
+        if name != ANCHORS or path.exists():  # a study without a neck has none
+            arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
+    if any(array.shape != volume.shape for array in arrays.values()):
         raise ValueError("the results do not lie on the volume's grid")
     findings = Findings.from_dict(json.loads((folder / RESULT / FINDINGS).read_text(encoding="utf-8")))
-    return Analysis(volume, labels, heat, findings)
+    return Analysis(volume, arrays[LABELS], arrays[HEAT], findings, arrays.get(ANCHORS))

@@ -41,10 +41,14 @@ class NeckFracParameterNode:
     inputVolume - the CT.
     operatingPoint - where the threshold lies.
     device - where the networks run.
+    showAnchors - whether T1 and the skull base are shown.
     results - the last run's rows as JSON (see results_table.py), without anything that identifies the patient.
+    naming - how sure the last run's level names are, as JSON (see results_table.py).
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
     operatingPoint: OperatingPoint = OperatingPoint.balanced
     device: Device = Device.auto
+    showAnchors: bool = False
     results: str = ""
+    naming: str = ""

@@ -1,5 +1,6 @@
 """The results as rows, and a row's place in the slices."""
 
+import html
 import json
 import math
 
@@ -20,6 +21,7 @@ def rowsOf(findings):
         rows.append(
             {
                 "level": level.level,
+                "alternatives": list(findings.naming.alternatives_of(level.level)),
                 "status": level.status,
                 "probability": level.probability,
                 "severity": level.severity,
@@ -27,6 +29,32 @@ def rowsOf(findings):
             }
         )
     return json.dumps(rows)
+
+
+def namingOf(findings):
+    """How sure the names are, as JSON for the parameter node; "" when they are certain."""
+    naming = findings.naming
+    if not naming.readings:
+        return ""
+    return json.dumps(
+        {"given": naming.given, "alternatives": list(naming.alternatives), "reason": naming.reason}, ensure_ascii=False
+    )
+
+
+def showNaming(label, text):
+    """Warn of uncertain names in a QLabel, the reason in its tooltip; hide it when they are certain."""
+    try:
+        naming = json.loads(text) if text else None
+        readings = [naming["given"] or _("no cervical level"), *naming["alternatives"]] if naming else []
+        reason = str(naming["reason"]) if naming else ""
+    except (ValueError, TypeError, KeyError):
+        readings, reason = [], ""
+    label.setVisible(bool(readings))
+    if not readings:
+        return
+    message = _("<b>⚠ Uncertain level names: {readings}.</b> All shift together; count the levels yourself.")
+    label.setText(message.format(readings=html.escape(_(" or ").join(map(str, readings)))))
+    label.setToolTip(reason or _("What is in view fits more than one reading."))
 
 
 def readRows(text):
@@ -46,7 +74,7 @@ def fillTable(table, rows):
     for index, row in enumerate(rows):
         probability = row.get("probability")
         texts = {
-            LEVEL: row["level"],
+            LEVEL: _(" or ").join([row["level"], *row.get("alternatives", [])]),
             FINDING: statuses.get(row.get("status"), ""),
             PROBABILITY: "" if probability is None else f"{probability:.2f}",
             SEVERITY: severities.get(row.get("severity"), ""),

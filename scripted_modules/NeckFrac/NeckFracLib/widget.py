@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from . import hand_over, install, results_table
+from . import anchors, hand_over, install, results_table
 from .logic import NeckFracLogic
 
 
@@ -24,6 +24,7 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNodeGuiTag = None
         self._missing = []
         self._rows = []
+        self._anchorsShown = None
 
     def setup(self):
         """Called when the user opens the module for the first time."""
@@ -111,6 +112,11 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._checkCanApply()
         self._rows = results_table.readRows(self._parameterNode.results if self._parameterNode else "")
         results_table.fillTable(self.ui.resultsTable, self._rows)
+        results_table.showNaming(self.ui.namingLabel, self._parameterNode.naming if self._parameterNode else "")
+        shown = self._parameterNode.showAnchors if self._parameterNode else None
+        if shown is not None and shown != self._anchorsShown:  # segments that were toggled elsewhere stay as they are
+            anchors.showAnchors(shown)
+        self._anchorsShown = shown
 
     def _checkCanApply(self):
         """Enable Apply when it would work; its tooltip says what it does or why it can't."""
@@ -165,6 +171,8 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if run.error is None:
             if self._parameterNode:
                 self._parameterNode.results = results_table.rowsOf(run.findings)
+                self._parameterNode.naming = results_table.namingOf(run.findings)
+                anchors.showAnchors(self._parameterNode.showAnchors)
             self._showProgress(self._summary(run.findings), 1)
         elif run.error.kind == "cancelled":
             self._showProgress(_("Cancelled."), 0)
@@ -188,14 +196,14 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             results_table.jumpTo(self._rows[row])
 
     def _summary(self, findings):
-        suspected = [level.level for level in findings.positive]
+        suspected = findings.levels_in_words(findings.positive)
         if findings.patient_status == "not seen":
             text = _("No cervical vertebra was recognized in this volume.")
         elif suspected:
-            text = _("Suspected fractures: {levels}.").format(levels=", ".join(suspected))
+            text = _("Suspected fractures: {levels}.").format(levels=suspected)
         else:
             text = _("No fracture found in the levels that are in view.")
-        return " ".join([text, *findings.warnings])
+        return " ".join([text, *findings.further_warnings])
 
     def _advice(self, error):
         advice = {
