@@ -7,19 +7,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from ..anatomy import LEVEL_NAMES, SKULL, THORACIC
+from ..anatomy import CHAIN_NAMES, LEVEL_NAMES, SKULL, T1, THORACIC
 from ..findings import Naming
 from .grids import Lattice
 
-# The names a chain can give, from above: C1 to C7, T1 to T5. The network knows T2 and below as one class.
-CHAIN_NAMES: tuple[str, ...] = (*LEVEL_NAMES, "T1", "T2", "T3", "T4", "T5")
 # mm from one body's centre to the next below in the built-in adult; a neck's own scale multiplies them.
 STEPS = np.array([16.9, 18.5, 16.5, 16.5, 16.5, 17.0, 18.5, 20.0, 21.0, 21.5, 22.0])
 SCALES = (0.5, 1.45)  # of a small child and of a large man
 # Relative standard deviation of a step within one neck: worn discs, bent necks; more where a centre is unsure.
 STEP_SPREAD, UNSURE_STEP = 0.2, 0.15
 SKIPPED = 3.0  # what a vertebra that was not seen between two others costs (nats)
-DROPPED = 6.0  # what leaving a whole vertebra out of the chain costs (nats)
+DROPPED = 8.0  # what leaving a whole vertebra out of the chain costs (nats)
+# What taking two crowds of votes for one vertebra costs (nats), and how near they must be (part of a step): the body
+# and the arch of a vertebra that the scan cuts can vote for two centres.
+SPLIT, SPLIT_WITHIN = 1.5, 0.65
 # A single vertebra's evidence never counts for more than this (nats): one strange vertebra is outvoted.
 FLOOR = 0.01
 # C1 and C2 look like no other vertebra; C3 to C6 look alike and are named by counting from them.
@@ -34,8 +35,13 @@ SAME_LOOK, OTHER_LOOK, C1_AND_C2 = 0.75, 0.45, 0.15
 VOTE_SPREAD, ALIKE_FLOOR = 5.0, 0.02
 LEAST_VOTES = 1.0  # height of a peak of the blurred votes (voxels of 2 mm): about 0.7 ml that agree
 LEAST_ML = 0.5
-# How sure names must be to be given as certain: with C1, C2 or the first rib's vertebra in view, and without.
-CERTAIN, CERTAIN_WITHOUT_ANCHOR = 0.9, 0.995
+# Neighbours' evidence errs together: scores (nats) are divided by this before they are told as probabilities. Set on
+# 100 short simulated slabs that no network was trained on.
+TEMPERATURE = 3.0
+# Names are certain when they are this sure and counted from a vertebra that is known by itself: C1, C2 or T1, of
+# which this much is in view (ml, of an adult) and which looks like no other (share of its evidence).
+CERTAIN, ANCHOR_ML, ANCHOR_SHARE = 0.93, 3.0, 0.85
+ALIKE_SHARE = 0.75  # mean share of the chain below which its vertebrae run into each other
 FUSED_ABOVE = 2.2  # times the median vertebra of the same neck: C2, the largest, has about one and a half
 POSSIBLE = 0.03  # probability from which other names are told
 
@@ -62,7 +68,7 @@ class Vertebra:
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """Vertebrae from above to below with their names. names: indices into CHAIN_NAMES."""
+    """Vertebrae from above to below with their names. names: indices into CHAIN_NAMES; parts of one have one name."""
 
     vertebrae: tuple[Vertebra, ...]
     names: tuple[int, ...]
@@ -70,8 +76,8 @@ class Chain:
 
     @property
     def levels(self) -> dict[str, Vertebra]:
-        """C1 to C7 by name."""
-        named = zip(self.names, self.vertebrae, strict=True)
+        """C1 to C7 by name; of one that was found in two parts, the larger part."""
+        named = sorted(zip(self.names, self.vertebrae, strict=True), key=lambda pair: (pair[0], pair[1].volume))
         return {CHAIN_NAMES[name]: vertebra for name, vertebra in named if name < len(LEVEL_NAMES)}
 
     def label(self, name: int) -> int:
@@ -200,7 +206,7 @@ def name_chain(vertebrae: list[Vertebra], probabilities: np.ndarray, lattice: La
     """One decision for all names: the likeliest way to read the vertebrae as consecutive levels.
 
     Dynamic programming over (vertebra, name), from above to below: each vertebra's evidence, steps that fit a neck,
-    the skull above C1; what does not fit is left out at a price. The same vertebrae are then read one or more
+    the skull above C1; what does not fit is left out, and parts of one vertebra are joined, at a price. The same vertebrae are then read one or more
     levels higher or lower, which gives the probability of the names and what else they could be.
     """
     nothing = Chain((), (), Naming(False, reason="No vertebrae hang together."))
@@ -218,7 +224,7 @@ def name_chain(vertebrae: list[Vertebra], probabilities: np.ndarray, lattice: La
         for name in range(names):
             best[i, name] = before[i] + _start(name, skull[i])
             for j in range(i):
-                for steps in (1, 2):
+                for steps in (0, 1, 2):
                     if name - steps < 0:
                         continue
                     score = best[j, name - steps] + before[i] - before[j + 1]
@@ -241,7 +247,7 @@ def name_chain(vertebrae: list[Vertebra], probabilities: np.ndarray, lattice: La
         score += sum(_step(vertebrae[i], vertebrae[j], a, b - a, scale) for i, j, a, b in pairs)
         scores[shift] = score
     chain = Chain(tuple(vertebrae[i] for i in rows), tuple(given), Naming())
-    return replace(chain, naming=_naming(chain, scores, float(skull[rows[0]])))
+    return replace(chain, naming=_naming(chain, scores, float(skull[rows[0]]), scale))
 
 
 def _evidence(vertebrae: list[Vertebra]) -> np.ndarray:
@@ -264,9 +270,14 @@ def _scale(vertebrae: list[Vertebra]) -> float:
 
 
 def _step(upper: Vertebra, lower: Vertebra, name: int, steps: int, scale: float) -> float:
-    """Log likelihood (nats) of the way from one vertebra to one that lies `steps` levels below it."""
+    """Log likelihood (nats) of the way from one vertebra to one that lies `steps` levels below it.
+
+    steps 0: both are parts of one vertebra.
+    """
     way = upper.center - lower.center
     distance = float(np.linalg.norm(way))
+    if steps == 0:
+        return -SPLIT if distance < SPLIT_WITHIN * scale * float(STEPS[min(name, len(STEPS) - 1)]) else -np.inf
     ratio = distance / (scale * float(STEPS[name : name + steps].sum()))
     if way[2] < 0.25 * distance or not 0.25 < ratio < 1.9:
         return -np.inf
@@ -291,26 +302,32 @@ def _skull_above(one: Vertebra, skull: np.ndarray, lattice: Lattice, scale: floa
     return min(1.0, float(skull[box].sum(dtype=np.float32)) * voxel_ml / (4.0 * scale**3))
 
 
-def _naming(chain: Chain, scores: dict[int, float], skull: float) -> Naming:
+def _naming(chain: Chain, scores: dict[int, float], skull: float, scale: float) -> Naming:
     """How sure the names are, from the scores (nats) of the same chain read higher or lower."""
     shifts = [shift for shift, score in scores.items() if np.isfinite(score)]
-    values = np.array([scores[shift] for shift in shifts])
+    values = np.array([scores[shift] for shift in shifts]) / TEMPERATURE
     shares = np.exp(values - values.max())
     shares /= shares.sum()
     sure = dict(zip(shifts, shares, strict=True))
     named = list(zip(chain.names, chain.vertebrae, strict=True))
-    seen = {name: float(one.evidence[min(name, len(one.evidence) - 1)]) for name, one in named if one.volume > 2.0}
-    from_above = seen.get(0, 0) > 0.5 or seen.get(1, 0) > 0.5 or (skull > 0.5 and chain.names[0] == 0)
-    from_below = seen.get(7, 0) > 0.5
-    certain = sure[0] >= (CERTAIN if from_above or from_below else CERTAIN_WITHOUT_ANCHOR)
+    looks = {name: float(one.evidence[min(name, THORACIC - 1)] / max(one.evidence.sum(), 1e-6)) for name, one in named}
+    known = [
+        CHAIN_NAMES[name] for name, one in named
+        if name in (0, 1, T1 - 1) and one.volume >= ANCHOR_ML * scale**3 and looks[name] >= ANCHOR_SHARE
+    ]  # fmt: skip
+    counted = bool(known) or (skull > 0.5 and chain.names[0] == 0)
+    alike = float(np.mean(list(looks.values()))) < ALIKE_SHARE
+    certain = counted and not alike and sure[0] >= CERTAIN
     others = sorted((s for s in shifts if s and sure[s] >= POSSIBLE), key=lambda s: -sure[s])
     if not certain and not others:
-        others = [s for s in (-1, 1) if s in sure]
+        others = sorted((s for s in (-1, 1) if s in sure), key=lambda s: -sure[s])
     reason = ""
     if not certain:
         reason = "What is in view fits more than one reading."
-        if not (from_above or from_below):
-            reason = "Neither C1, C2 nor the first rib's vertebra is in view to count from."
+        if not counted:
+            reason = "Neither C1, C2 nor the first rib's vertebra is well in view to count from."
+        elif alike:
+            reason = "The vertebrae can hardly be told apart in this scan."
     alternatives = (in_words([name + shift for name in chain.names]) for shift in others)
     return Naming(
         bool(certain), in_words(chain.names), tuple(a for a in alternatives if a), float(sure[0]), reason
