@@ -13,7 +13,7 @@ from neckfrac.networks.vertebra_sequence import VertebraSequence
 EMBEDDED_BYTES = 9_600_000
 CASES = {
     "locate": (LocateUNet, (2, 1, 32, 32, 48)),
-    "segment": (SegmentUNet, (2, 14, 48, 64)),
+    "segment": (SegmentUNet, (2, 17, 48, 64)),
     "slices": (SliceClassifier, (3, 3, 64, 64)),
     "vertebrae": (VertebraSequence, (2, 6, 4, 48, 64)),
 }
@@ -100,7 +100,7 @@ def test_a_few_steps_on_one_batch_lower_the_loss(name):
 @pytest.mark.parametrize("size", [(17, 2, 1), (32, 48, 16), (33, 17, 50)])
 def test_locate_answers_at_the_resolution_of_any_input(size):
     logits = LocateUNet().eval()(torch.randn(1, 1, *size))
-    assert logits.shape == (1, N_CLASSES, *size)
+    assert logits.shape == (1, N_CLASSES + 3, *size), "three more: the way to the centre"
 
 
 def test_locate_supervises_two_coarser_grids_in_training_only():
@@ -113,12 +113,12 @@ def test_locate_supervises_two_coarser_grids_in_training_only():
 
 @pytest.mark.parametrize("size", [(32, 32), (47, 50), (224, 224)])
 def test_segment_answers_at_the_resolution_of_any_input(size):
-    assert SegmentUNet().eval()(torch.randn(1, 14, *size)).shape == (1, 9, *size)
+    assert SegmentUNet().eval()(torch.randn(1, 17, *size)).shape == (1, N_CLASSES, *size)
 
 
 def test_segment_sees_the_middle_slice_at_full_resolution():
     # One changed pixel of one slice must be able to change the logits there, not only its 2x2 block's.
-    network, images = SegmentUNet().eval(), torch.zeros(1, 14, 32, 32)
+    network, images = SegmentUNet().eval(), torch.zeros(1, 17, 32, 32)
     changed = images.clone()
     changed[0, 2, 16, 17] = 1.0
     with torch.inference_mode():
@@ -127,8 +127,8 @@ def test_segment_sees_the_middle_slice_at_full_resolution():
 
 
 def test_segment_takes_other_neighbours_and_priors():
-    network = SegmentUNet(neighbours=1, n_prior=12, n_classes=4)
-    assert network(torch.randn(2, 15, 32, 32)).shape == (2, 4, 32, 32)
+    network = SegmentUNet(neighbours=1, n_prior=9, n_classes=4)
+    assert network(torch.randn(2, 12, 32, 32)).shape == (2, 4, 32, 32)
 
 
 def test_model_one_is_eight_independent_classifiers():
@@ -163,7 +163,7 @@ def test_vertebra_sequence_looks_along_the_slices_both_ways():
 @pytest.mark.parametrize(
     ("build", "shape", "millions"),
     [
-        (lambda: SegmentUNet(encoder="efficientnet-b0"), (1, 14, 64, 64), (5, 10)),
+        (lambda: SegmentUNet(encoder="efficientnet-b0"), (1, 17, 64, 64), (5, 10)),
         (lambda: SliceClassifier(full="efficientnet-b5"), (1, 3, 64, 64), (25, 32)),
         (lambda: VertebraSequence(encoder="resnet50", hidden=256), (1, 2, 4, 64, 64), (23, 32)),
     ],

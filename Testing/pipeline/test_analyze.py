@@ -13,7 +13,7 @@ from neckfrac.findings import NEGATIVE, NOT_SEEN, POSITIVE, StudyIdentity
 from neckfrac.intake.study import Study
 from neckfrac.pipeline.analyze import Engine
 from neckfrac.pipeline.combine import OPERATING_POINTS
-from neckfrac.pipeline.locate import EXPECTED_ML
+from neckfrac.pipeline.locate import EXPECTED_ML, N_OFFSETS, OFFSET_UNIT
 from neckfrac.progress import Progress
 from neckfrac.volume import CTVolume
 from scipy import ndimage
@@ -27,19 +27,27 @@ TISSUE, FIRST_HU, HU_STEP = 40, 300, 100  # a block's HU tells its level: C1 400
 
 
 class LocateStandIn(torch.nn.Module):
-    """Stands in for a trained locating network: knows each level from the phantom's HU, and is sure of it."""
+    """Stands in for a trained locating network: knows each level from the phantom's HU, and is sure of it.
+
+    The middle of what a window shows of a block is where its voxels point to.
+    """
 
     def forward(self, image):
         hu = image[:, 0] * 500 + 200
         label = ((hu - FIRST_HU) / HU_STEP).round().clamp(0, N_LEVELS).long()
-        return 20 * torch.nn.functional.one_hot(label, N_CLASSES).movedim(-1, 1).float()
+        offsets = torch.zeros(len(image), N_OFFSETS, *label.shape[1:])
+        for value in label.unique()[1:]:
+            place = (label[0] == value).nonzero()
+            offsets[0, :, *place.T] = ((place.float().mean(dim=0) - place) / OFFSET_UNIT).T
+        logits = 20 * torch.nn.functional.one_hot(label, N_CLASSES).movedim(-1, 1).float()
+        return torch.cat([logits, offsets], dim=1)
 
 
 class SegmentStandIn(torch.nn.Module):
     """Stands in for a trained segmenting network: believes the located levels that it is given."""
 
     def forward(self, image):
-        return image[:, -(N_LEVELS + 2) :].clamp_min(1e-4).log()
+        return image[:, -N_CLASSES:].clamp_min(1e-4).log()
 
 
 class Broken(torch.nn.Module):
