@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from neckfrac.anatomy import LEVEL_BY_NAME, LEVEL_NAMES, LEVELS
 from neckfrac.demo import sample_paths
+from neckfrac.evaluation.segmentation import segment_volume
 from neckfrac.findings import NOT_SEEN
 from neckfrac.intake.study import Study, read_study
 from neckfrac.pipeline.analyze import Engine
+from neckfrac.progress import Progress
 from neckfrac.volume import CTVolume
 
 HEAD = Path(__file__).parents[2] / "shared" / "data" / "visible-human-female-head"
@@ -50,6 +52,18 @@ def test_labels_and_heat_lie_on_the_studys_grid_and_on_bone():
         inside = sample().volume.voxels[result.labels == level.label]
         assert len(inside) > 2000
         assert np.median(inside) > 150
+
+
+def test_a_scan_that_ends_in_a_vertebra_shifts_no_border_above_it():
+    whole = analysis().labels
+    center = next(level.center for level in analysis().findings.levels if level.level == "C5")
+    bottom = int(sample().volume.to_indices(np.array(center))[0])
+    cut = sample().volume.crop(np.array([bottom, 0, 0]), np.array(whole.shape))
+    labels, located = segment_volume(cut, engine(), Progress())
+    assert located.naming.certain and "C7" not in located.centers
+    for name in ("C2", "C3", "C4"):
+        one, two = whole[bottom:] == LEVEL_BY_NAME[name].label, labels == LEVEL_BY_NAME[name].label
+        assert 2 * (one & two).sum() / (one.sum() + two.sum()) > 0.9, name
 
 
 def test_boxes_lie_in_the_volume_and_only_where_a_level_is_called():

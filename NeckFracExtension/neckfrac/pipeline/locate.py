@@ -21,8 +21,9 @@ from .intensity import Intensity
 EXPECTED_ML = {"C1": 11.0, "C2": 14.5, "C3": 9.5, "C4": 9.5, "C5": 10.0, "C6": 11.5, "C7": 14.0}
 # Mean probability that a vertebra is a cervical one from which the network is sure of it; two such make a neck.
 SURE = 0.7
-# Slices without data that are put above and below the scan, so that the network sees where the scan ends.
-BEYOND = 8
+# Slices without data that are put above and below the scan, so that the network sees where the scan ends: with 8 of
+# them the levels next to the end were squeezed.
+BEYOND = 24
 # The network's offsets to a vertebra's centre: three, in tens of voxels.
 N_OFFSETS, OFFSET_UNIT = 3, 10.0
 
