@@ -212,6 +212,7 @@ def evaluate_segment(
     study: Annotated[Path | None, typer.Option(help="A real CT instead of simulated ones.")] = None,
     reference: Annotated[Path | None, typer.Option(help="Its true labels, 1 to 7: NIfTI, NRRD.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for segment.json; default: none.")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Write the figures into the bundles' model cards.")] = False,
     device: Device = "auto",
     threads: Threads = None,
     models: Models = None,
@@ -238,6 +239,12 @@ def evaluate_segment(
     if out:
         out.mkdir(parents=True, exist_ok=True)
         (out / "segment.json").write_text(told, encoding="utf-8")
+    if record:
+        from .bundles.bundle import record_measured
+        from .evaluation.segmentation import in_words
+
+        for bundle in (networks.bundles[step] for step in ("locate", "segment")):
+            record_measured(bundle.folder, result["bundles"][bundle.name], in_words(result))
     typer.echo(told)
 
 

@@ -21,6 +21,7 @@ from neckfrac.bundles.bundle import (
     find_bundle,
     list_bundles,
     load_bundle,
+    record_measured,
     save_bundle,
 )
 from neckfrac.bundles.metadata import REQUIRED, REQUIRED_OF_TENSOR
@@ -290,6 +291,19 @@ def test_the_same_network_is_written_byte_for_byte_the_same(original, tmp_path):
     save(tmp_path / original.name)
     for path in (part for part in original.rglob("*") if part.is_file()):
         assert path.read_bytes() == (tmp_path / original.name / path.relative_to(original)).read_bytes(), path.name
+
+
+def test_measured_figures_reach_the_model_card_and_only_that_of_the_weights_measured(folder):
+    bundle = load_bundle(folder)
+    weights = (folder / WEIGHTS).read_bytes()
+    record_measured(folder, bundle.identity.sha256, {"Dice, simulated": "0.90"})
+    assert "Dice, simulated: 0.90" in (folder / "docs/README.md").read_text(encoding="utf-8")
+    assert load_bundle(folder).metadata["eval_metrics"] == {"Dice, simulated": "0.90"}
+    load_bundle(folder).verify()
+    assert (folder / WEIGHTS).read_bytes() == weights
+    with pytest.raises(InputError, match="Other weights"):
+        record_measured(folder, "0" * 64, {"Dice, simulated": "0.99"})
+    assert "0.99" not in (folder / "docs/README.md").read_text(encoding="utf-8")
 
 
 def test_bundles_are_listed_in_the_order_of_the_pipeline_and_found_by_step(tmp_path):

@@ -339,12 +339,14 @@ def test_a_labelled_ct_is_evaluated_by_the_command(tmp_path, capsys):
     sitk.WriteImage(sitk.GetImageFromArray(volume), str(tmp_path / "ct.nii.gz"))
     options = ("--models", models, "--device", "cpu", "--threads", 1, "--quiet")
     files = ("--study", tmp_path / "ct.nii.gz", "--reference", tmp_path / "labels.nii.gz")
-    code, out, errors = run(capsys, "evaluate", "segment", *files, "--out", tmp_path / "out", *options)
+    code, out, errors = run(capsys, "evaluate", "segment", *files, "--out", tmp_path / "out", "--record", *options)
     assert (code, errors) == (0, "")
     told = json.loads(out)
     assert told == json.loads((tmp_path / "out" / "segment.json").read_text())
     assert told["whole levels"]["dice"]["count"] == 7 and told["on"] == "a labelled CT"
     assert {len(checksum) for checksum in told["bundles"].values()} == {64}
+    card = (models / "tiny-segment" / "docs" / "README.md").read_text(encoding="utf-8")
+    assert "Dice of whole levels, a labelled CT" in card and "n = 7" in card
     code, _, errors = run(capsys, "evaluate", "segment", "--study", tmp_path / "ct.nii.gz", *options)
     assert code == 2 and "belong together" in errors
     sitk.WriteImage(sitk.GetImageFromArray(0 * labels), str(tmp_path / "labels.nii.gz"))

@@ -231,6 +231,22 @@ def save_bundle(
     return load_bundle(folder)
 
 
+def record_measured(folder: Path | str, weights_sha256: str, measured: dict[str, str]) -> None:
+    """Write measured figures into a bundle's metadata and model card; its weights stay as they are.
+
+    Raises InputError when the bundle's weights are not those that were measured.
+    """
+    bundle = load_bundle(folder)
+    content = bundle.metadata
+    if content["neckfrac"]["weights_sha256"] != weights_sha256:
+        raise InputError(
+            "Other weights than these were measured.", where=bundle.folder, advice="Evaluate these, then record."
+        )
+    content = {**content, "eval_metrics": measured}
+    _write_json(bundle.folder / METADATA, content)
+    (bundle.folder / "docs/README.md").write_text(model_card(content), encoding="utf-8")
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -173,6 +173,28 @@ def read_labels(path: Path, volume: CTVolume) -> np.ndarray:
     return labels
 
 
+def in_words(result: dict[str, Any]) -> dict[str, str]:
+    """The chief figures of an evaluation as a model card tells them, with 95 % intervals."""
+    whole, place = result["whole levels"], result["on"]
+
+    def told(figure: dict[str, Any], value: str = "mean", unit: str = "") -> str:
+        if not figure["count"]:
+            return "nothing to measure"
+        low, high = figure["interval"]
+        return f"{figure[value]:.2f}{unit} ({low:.2f} to {high:.2f}), n = {figure['count']}"
+
+    return {
+        "Measured with": f"`{result['command']}`, {place}",
+        f"Dice of whole levels, {place}": told(whole["dice"]),
+        f"Surface Dice at 1 mm, {place}": told(whole["surface dice 1 mm"]),
+        f"Surface Dice at 2 mm, {place}": told(whole["surface dice 2 mm"]),
+        f"95 % Hausdorff distance, {place}": told(whole["hausdorff95 mm"], unit=" mm"),
+        f"Levels identified, {place}": told(whole["identified"], "rate"),
+        f"Studies with every level right, {place}": told(result["every level right"], "rate"),
+        f"Studies with certain and wrong names, {place}": told(result["certain and wrong"], "rate"),
+    }
+
+
 def about(networks: Networks, seed: int | None, command: str) -> dict[str, Any]:
     """What is needed to get the same figures again: version, command, seed, and the networks' checksums."""
     from .. import __version__

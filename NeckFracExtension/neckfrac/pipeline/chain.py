@@ -206,8 +206,9 @@ def name_chain(vertebrae: list[Vertebra], probabilities: np.ndarray, lattice: La
     """One decision for all names: the likeliest way to read the vertebrae as consecutive levels.
 
     Dynamic programming over (vertebra, name), from above to below: each vertebra's evidence, steps that fit a neck,
-    the skull above C1; what does not fit is left out, and parts of one vertebra are joined, at a price. The same vertebrae are then read one or more
-    levels higher or lower, which gives the probability of the names and what else they could be.
+    the skull above C1; what does not fit is left out, and parts of one vertebra are joined, at a price. The same
+    vertebrae are then read one or more levels higher or lower, which gives the probability of the names and what
+    else they could be.
     """
     nothing = Chain((), (), Naming(False, reason="No vertebrae hang together."))
     if not vertebrae:
