@@ -13,6 +13,8 @@ from neckfrac.findings import NOT_SEEN
 from neckfrac.intake.study import Study, read_study
 from neckfrac.pipeline.analyze import Engine
 from neckfrac.progress import Progress
+from neckfrac.simulate.other_anatomy import phantom_study
+from neckfrac.simulate.study import Grid
 from neckfrac.volume import CTVolume
 
 HEAD = Path(__file__).parents[2] / "shared" / "data" / "visible-human-female-head"
@@ -105,6 +107,13 @@ def test_a_scan_without_a_neck_says_so():
     assert findings.patient_status == NOT_SEEN and findings.patient_probability is None
     assert {level.status for level in findings.levels} == {NOT_SEEN}
     assert any("No cervical spine found" in warning for warning in findings.warnings)
+
+
+@pytest.mark.parametrize("seed", range(900, 906))
+def test_a_phantom_is_no_neck(seed):
+    phantom = phantom_study(seed, Grid((88, 64, 64), (2.0, 2.0, 2.0))).volume
+    labels, located = segment_volume(phantom, engine(), Progress())
+    assert not located.found and not labels.any()
 
 
 def test_on_a_real_head_every_landmark_lies_in_its_level():

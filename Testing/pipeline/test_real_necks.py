@@ -1,6 +1,7 @@
 """The trained networks on real CT that they never saw; skipped where ../shared is absent."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,14 @@ from neckfrac.evaluation.segmentation import segment_volume
 from neckfrac.intake.files import read_file
 from neckfrac.intake.study import read_study
 from neckfrac.pipeline.engine import Networks
+from neckfrac.pipeline.grids import coarse
+from neckfrac.pipeline.locate import locate
 from neckfrac.progress import Progress
 from scipy import ndimage
 from scipy.spatial import Delaunay
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
+HEAD = DATA / "visible-human-female-head"
 NECKS = sorted((DATA / "openkbp").glob("*_ct.nii.gz")) or [None]
 CORD = 1  # in the radiotherapy structures
 
@@ -29,6 +33,24 @@ def located(path, networks):
         pytest.skip("../shared/data is not here")
     volume, _ = read_study(path).volume.canonical()
     return volume, *segment_volume(volume, networks, Progress())
+
+
+@cache
+def head():
+    if not HEAD.is_dir():
+        pytest.skip("../shared/data is not here")
+    return read_study(HEAD).volume.canonical()[0]
+
+
+def points_of(volume):
+    """The landmarks' places along z, in slices of the volume, by name."""
+    points = json.loads(HEAD.with_suffix(".landmarks.json").read_text())["points"]
+    return {name: float(volume.to_indices(np.array(point))[0]) for name, point in points.items()}
+
+
+def find(volume, networks):
+    """What is located in a volume with canonical axes."""
+    return locate(*coarse(volume), progress=Progress(), **networks.arguments("locate"))
 
 
 @pytest.mark.parametrize("path", NECKS, ids=lambda path: path.name if path else "absent")
@@ -57,8 +79,8 @@ def test_twelve_radiotherapy_necks_have_seven_levels_in_order_about_the_cord(pat
 
 
 def test_every_landmark_of_the_visible_human_head_lies_in_its_level(networks):
-    volume, labels, found = located(DATA / "visible-human-female-head", networks)
-    points = json.loads((DATA / "visible-human-female-head.landmarks.json").read_text())["points"]
+    volume, labels, found = located(HEAD, networks)
+    points = json.loads(HEAD.with_suffix(".landmarks.json").read_text())["points"]
     assert "C7" not in found.centers
     for name, point in points.items():
         z, y, x = np.rint(volume.to_indices(np.array(point))).astype(int)
@@ -69,3 +91,30 @@ def test_every_landmark_of_the_visible_human_head_lies_in_its_level(networks):
 def test_a_lumbar_spine_is_no_neck(networks):
     _, labels, found = located(DATA / "other-anatomy" / "lumbar_crop_ct.nii.gz", networks)
     assert not found.found and not labels.any()
+
+
+@pytest.mark.parametrize(
+    "heights", [(1560, 1600), (1530, 1580), (1510, 1565), (1500, 1548), (1500, 1530), (1520, 1560)], ids=str
+)
+def test_a_slab_of_the_real_head_is_named_rightly_or_called_uncertain(heights, networks):
+    whole = head()
+    low, high = (int(whole.to_indices(np.array([250.0, 240.0, z]))[0]) for z in heights)
+    found = find(whole.crop(np.array([low, 0, 0]), np.array([high, *whole.shape[1:]])), networks)
+    assert found.found
+    seen = {name: points_of(whole)[f"{name} body"] for name in ("C2", "C3", "C4", "C5")}
+    inside = {name: z for name, z in seen.items() if low + 4 < z < high - 4}
+    at = {name: float(whole.to_indices(np.array(center))[0]) for name, center in found.centers.items()}
+    right = all(name in at and abs(at[name] - z) < 8 for name, z in inside.items())
+    assert right or (not found.naming.certain and found.naming.alternatives)
+    if min(heights) > 1515:
+        assert right and found.naming.certain, "C2 is whole in view"
+
+
+def test_a_head_without_its_neck_and_a_chest_are_no_neck(networks):
+    whole = head()
+    low = int(whole.to_indices(np.array([250.0, 240.0, 1590.0]))[0])
+    assert not find(whole.crop(np.array([low, 0, 0]), np.array(whole.shape)), networks).found
+    if not (DATA / "openkbp" / "pt_34_ct.nii.gz").exists():
+        pytest.skip("../shared/data is not here")
+    neck, _ = read_study(DATA / "openkbp" / "pt_34_ct.nii.gz").volume.canonical()
+    assert not find(neck.crop(np.zeros(3), np.array([35, *neck.shape[1:]])), networks).found
