@@ -23,17 +23,7 @@ LOCALIZER = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
 RESULT = {"scene.mrb", "vertebrae.seg.nrrd", "findings.json", "findings.csv", "report.html", "overview.png"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    return write_models(tmp_path_factory.mktemp("models"))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 from neckfrac.anatomy import T1
 from neckfrac.cli import main
 from neckfrac.errors import InputError
@@ -41,12 +40,7 @@ SPACING = np.array([1.0, 1.0, 1.0])
 ALL = {f"C{n}": 1.0 for n in range(1, 8)}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def stack(first: int = 1, last: int = T1) -> np.ndarray:

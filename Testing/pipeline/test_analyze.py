@@ -17,7 +17,6 @@ from neckfrac.pipeline.locate import EXPECTED_ML, N_OFFSETS, OFFSET_UNIT
 from neckfrac.progress import Progress
 from neckfrac.volume import CTVolume
 from scipy import ndimage
-from tiny_networks import write_models
 
 SPACING = 2.0  # mm, that of the locating grid: the phantom arrives there voxel by voxel
 SHAPE = (44, 30, 36)
@@ -89,17 +88,7 @@ def study(volume):
     return Study(volume, StudyIdentity(source="phantom"), ())
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    return write_models(tmp_path_factory.mktemp("models"))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def knowing(models):

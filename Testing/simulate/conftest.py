@@ -81,11 +81,5 @@ def toy_neck() -> Neck:
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Small tensors: more threads only wait for each other."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread):
+    """In every test here."""

@@ -70,14 +70,6 @@ class Vertebra:
 vertebra = cache(Vertebra)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.parametrize(("level", "kind"), CASES)
 def test_every_kind_hits_bone_at_every_seed_and_severity(level, kind):
     here = vertebra(level)

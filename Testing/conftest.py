@@ -1,0 +1,22 @@
+"""What several folders of tests share."""
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Small tensors: more threads only wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A folder of bundles whose networks are tiny and know nothing."""
+    from tiny_networks import write_models
+
+    return write_models(tmp_path_factory.mktemp("models"))
