@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from neckfrac.anatomy import N_CLASSES, THORACIC
-from neckfrac.training.locating import offset_targets
+from neckfrac.training.locating import NO_DATA, cut_end, offset_targets
 from neckfrac.training.overlap import dice_and_cross_entropy
 from neckfrac.training.segmenting import imitate_prior, segment_batches
 from neckfrac.training.slices import slice_batches
@@ -93,6 +93,29 @@ def test_every_task_builds_its_network(name):
     from neckfrac.bundles.bundle import build_network
 
     assert sum(p.numel() for p in build_network(TASKS[name].network).parameters()) > 1e5
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_cut_end_goes_through_a_vertebra_and_leaves_the_rest_as_it_was(seed):
+    labels = np.zeros((88, 8, 8), np.uint8)
+    for level in range(1, 8):
+        labels[80 - 9 * level : 87 - 9 * level, 2:6, 2:6] = level
+    hu = np.where(labels > 0, 500, 40).astype(np.float32)
+    before = hu.copy(), labels.copy()
+    cut, left = cut_end(hu, labels, np.random.default_rng(seed))
+    assert (hu == before[0]).all() and (labels == before[1]).all(), "the sample itself stays whole"
+    data = np.flatnonzero((cut != NO_DATA).any(axis=(1, 2)))
+    assert 25 <= len(data) < 88 and data[-1] - data[0] + 1 == len(data) and (data[0] == 0 or data[-1] == 87)
+    assert (cut[data] == hu[data]).all() and (left[data] == labels[data]).all()
+    assert not np.delete(left, data, axis=0).any()
+    end = data[0] if data[0] > 0 else data[-1]
+    assert labels[end].any(), "through a vertebra, not between two"
+
+
+def test_a_cut_end_leaves_a_scan_without_vertebrae_alone():
+    hu, labels = np.full((88, 8, 8), 40, np.float32), np.zeros((88, 8, 8), np.uint8)
+    cut, left = cut_end(hu, labels, np.random.default_rng(0))
+    assert cut is hu and left is labels
 
 
 def test_voxels_of_a_vertebra_point_to_its_centre_and_far_thoracic_ones_do_not_count():

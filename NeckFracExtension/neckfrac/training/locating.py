@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from ..anatomy import N_CLASSES, THORACIC
+from ..pipeline.grids import COARSE_SPACING
 from ..pipeline.intensity import TISSUE_AND_BONE
 from ..pipeline.locate import OFFSET_UNIT
 from .batches import Batch, augment_hu, shuffled
@@ -20,6 +21,9 @@ from .overlap import dice_and_cross_entropy
 # Thoracic vertebrae share a class; only what lies this near (voxels) to a centre is surely that one's.
 NEAR_CENTER = 7.0
 MIRRORED = 3  # of [class, z, y, x], the column that a left-right flip turns
+# Share of the samples that are cut once more, anywhere in a vertebra; share of the cuts that take the lower part.
+CUT, CUT_BELOW = 0.35, 0.7
+NO_DATA, TISSUE = -1024, -300  # HU; what is above the second is somebody
 
 
 def offset_targets(labels: np.ndarray, centers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -57,13 +61,36 @@ def locate_batches(paths: list[Path], generator: np.random.Generator, size: int 
             if generator.random() < 0.5:
                 hu, labels, centers = hu[..., ::-1], labels[..., ::-1], centers.copy()
                 centers[:, MIRRORED] = labels.shape[-1] - 1 - centers[:, MIRRORED]
-            hu = np.ascontiguousarray(augment_hu(hu, generator))
+            hu = augment_hu(hu, generator)
+            if generator.random() < CUT:
+                hu, labels = cut_end(hu, labels, generator)
+            hu = np.ascontiguousarray(hu)
             offsets, counts = offset_targets(labels, centers)
             batch["image"].append(TISSUE_AND_BONE(torch.from_numpy(hu))[None])
             batch["labels"].append(torch.from_numpy(np.ascontiguousarray(labels)).long())
             batch["offsets"].append(torch.from_numpy(offsets))
             batch["counts"].append(torch.from_numpy(counts))
         yield {name: torch.stack(parts) for name, parts in batch.items()}
+
+
+def cut_end(hu: np.ndarray, labels: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The scan [z, y, x] without what lies below (or above) a slice through a vertebra; at least 50 mm stay.
+
+    Patients' scans end anywhere; next to the end of a real head levels were squeezed together.
+    """
+    held = np.flatnonzero(((labels > 0) & (labels <= THORACIC)).any(axis=(1, 2)))
+    below = generator.random() < CUT_BELOW
+    data = np.flatnonzero((hu > TISSUE).any(axis=(1, 2)))
+    if not len(held) or not len(data):
+        return hu, labels
+    stay = int(50 / COARSE_SPACING)
+    held = held[held <= data[-1] - stay] if below else held[held >= data[0] + stay]
+    if not len(held):
+        return hu, labels
+    hu, labels, at = hu.copy(), labels.copy(), int(generator.choice(held))
+    gone = slice(0, at) if below else slice(at + 1, None)
+    hu[gone], labels[gone] = NO_DATA, 0
+    return hu, labels
 
 
 def locate_loss(network: nn.Module, batch: Batch) -> torch.Tensor:
