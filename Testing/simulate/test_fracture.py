@@ -11,7 +11,10 @@ import pytest
 import torch
 from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.errors import InputError
-from neckfrac.simulate.fracture import (
+from neckfrac.simulate.built_in.layout import frame_of, lay_out
+from neckfrac.simulate.built_in.morphometry import draw_person
+from neckfrac.simulate.built_in.parametric import build_vertebra
+from neckfrac.simulate.fractures.fracture import (
     FRACTURED_LEVELS,
     FRACTURED_PATIENTS,
     KINDS,
@@ -23,10 +26,7 @@ from neckfrac.simulate.fracture import (
     random_fracture,
     random_mimic,
 )
-from neckfrac.simulate.layout import frame_of, lay_out
-from neckfrac.simulate.morphometry import draw_person
 from neckfrac.simulate.neck import DISTANCE_SCALE
-from neckfrac.simulate.parametric import build_vertebra
 from scipy import ndimage
 
 STEP = 1.0  # mm; a voxel is one mm³

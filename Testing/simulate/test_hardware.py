@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from neckfrac.anatomy import LEVEL_BY_NAME, OTHER_BONE
-from neckfrac.simulate import hardware, implants
+from neckfrac.simulate.hardware import draw as hardware
+from neckfrac.simulate.hardware import implants
+from neckfrac.simulate.hardware.parts import Block, Layer, Rod, Scene, Tube
 from neckfrac.simulate.metal import metal_artefact
-from neckfrac.simulate.parts import Block, Layer, Rod, Scene, Tube
 from neckfrac.simulate.study import Grid, Scanner, Variation, simulate_study
 from scipy import ndimage
 

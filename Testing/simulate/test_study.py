@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from neckfrac.anatomy import LEVEL_BY_NAME, LEVEL_NAMES, SKULL
-from neckfrac.simulate.fracture import make_fracture, make_mimic
+from neckfrac.simulate.fractures.fracture import make_fracture, make_mimic
 from neckfrac.simulate.study import Grid, Scanner, Variation, simulate_study
 from scipy import ndimage
 

@@ -16,7 +16,7 @@ SPACING = (1.0, 0.5, 0.5)
 
 def bench_volume(seed: int):
     """A simulated neck of SHAPE, simulated at half the in-plane resolution and refined with noise."""
-    from ..simulate.parametric import build_neck
+    from ..simulate.built_in.parametric import build_neck
     from ..simulate.study import Grid, simulate_study
     from ..volume import CTVolume
 

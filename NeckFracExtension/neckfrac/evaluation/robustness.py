@@ -137,8 +137,8 @@ def sweep_simulated(
 
 
 def _neck_of(subject: int, seed: int, anatomy: Path | None) -> Neck:
-    from ..simulate.meshes import load_mesh_neck
-    from ..simulate.parametric import build_neck
+    from ..simulate.built_in.parametric import build_neck
+    from ..simulate.meshes.mesh_neck import load_mesh_neck
 
     if anatomy is not None and subject % 2:
         return load_mesh_neck(anatomy)

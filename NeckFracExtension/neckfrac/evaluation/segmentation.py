@@ -68,7 +68,7 @@ def shares_of_labels(labels: np.ndarray, volume: CTVolume) -> dict[str, float]:
 
 def held_out_study(seed: int, necks: Necks) -> SimulatedStudy:
     """A whole neck in any pose and scanner, by chance broken, worn or with hardware, as in training."""
-    from ..simulate.fracture import draw_fractured_levels, random_fracture
+    from ..simulate.fractures.fracture import draw_fractured_levels, random_fracture
     from ..simulate.study import Grid, Variation, simulate_study
 
     generator = np.random.default_rng([11, seed])

@@ -17,7 +17,7 @@ FIRST_SEED = 900_000  # far from every training seed
 
 def simulated_study(seed: int, necks):
     """A whole neck, fractured in about half of the studies, with a look-alike in half."""
-    from ..simulate.fracture import draw_fractured_levels, random_fracture, random_mimic
+    from ..simulate.fractures.fracture import draw_fractured_levels, random_fracture, random_mimic
     from ..simulate.study import Grid, simulate_study
 
     generator = np.random.default_rng([9, seed])

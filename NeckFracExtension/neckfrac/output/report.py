@@ -70,7 +70,7 @@ def _uncertain_names(findings: Findings) -> str:
         return ""
     said = [naming.reason, "All names shift together: count the levels before you rely on one."]
     if naming.probability is not None:
-        said.insert(1, f"Probability of the names as given: {naming.probability:.0%}.")
+        said.insert(1, f"Probability of these names, by looks learned from simulation: {naming.probability:.0%}.")
     return (
         f'<section class="uncertain" role="alert"><h2>Uncertain level names: {escape(naming.readings)}</h2>'
         f"<p>{escape(' '.join(filter(None, said)))}</p></section>"

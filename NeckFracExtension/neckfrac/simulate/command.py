@@ -30,7 +30,7 @@ def simulate_to_folder(
     that can't be written; then nothing is left.
     """
     from .export import export_study
-    from .fracture import make_fracture, parse_fracture
+    from .fractures.fracture import make_fracture, parse_fracture
     from .pose import Variation
     from .scanner import Scanner
     from .study import Grid, simulate_study
@@ -47,11 +47,11 @@ def simulate_to_folder(
         raise InputError("The output already holds something.", where=output, advice="Choose a new folder.")
     with progress.stage("Building the neck", until=0.4):
         if anatomy is not None:
-            from .meshes import load_mesh_neck
+            from .meshes.mesh_neck import load_mesh_neck
 
             neck = load_mesh_neck(anatomy)
         else:
-            from .parametric import build_neck
+            from .built_in.parametric import build_neck
 
             neck = build_neck(None if plain else seed)
     with progress.stage("Simulating the scan", until=0.9):

@@ -10,16 +10,16 @@ import torch
 
 from ..anatomy import OTHER_BONE
 from ..volume import CTVolume
-from .abdomen import build_trunk_body, build_trunk_tissue, trunk_grid
-from .layout import frame_of
-from .lumbar import build_trunk_vertebrae
-from .lumbar_layout import draw_trunk_person, lay_out_trunk, trunk_landmarks
+from .built_in.layout import frame_of
+from .built_in.parametric import LICENSE
 from .neck import Neck
 from .noise import SmoothNoise
-from .parametric import LICENSE
-from .pelvis import build_hips, build_ribs, build_sacrum
 from .scanner import Scanner, acquire
 from .study import Grid, SimulatedStudy, Variation, simulate_study
+from .trunk.abdomen import build_trunk_body, build_trunk_tissue, trunk_grid
+from .trunk.layout import draw_trunk_person, lay_out_trunk, trunk_landmarks
+from .trunk.pelvis import build_hips, build_ribs, build_sacrum
+from .trunk.vertebrae import build_trunk_vertebrae
 
 # How often each is drawn: a large spine without ribs, a head, a chest, a phantom.
 KINDS, CHANCES = ("trunk", "head", "chest", "phantom"), (0.4, 0.2, 0.15, 0.25)

@@ -11,9 +11,9 @@ import torch
 
 from ..anatomy import LEVEL_BY_NAME, LEVEL_NAMES
 from ..volume import CTVolume
-from .hardware import Hardware, draw_hardware
+from .hardware.draw import Hardware, draw_hardware
+from .hardware.parts import Scene
 from .neck import Neck
-from .parts import Scene
 from .pose import Pose, Variation, draw_pose
 from .render import Bones, Lattice, blend_bones, find_teeth, inner_points, render_bones, upsample
 from .scanner import Scanner, acquire

@@ -15,7 +15,7 @@ from ..simulate.study import Scanner, SimulatedStudy, Variation
 from .cache import Sample
 
 if TYPE_CHECKING:
-    from ..simulate.variety import Variety
+    from ..simulate.variety.draw import Variety
 
 LOCATE_PATCH = (88, 64, 64)  # [z, y, x] voxels of 2 mm
 SLAB_SHAPE = (56, 192, 192)  # [z, y, x] voxels of 1 x 0.6 x 0.6 mm: two or three vertebrae
@@ -33,12 +33,12 @@ class Necks:
     """
 
     def __init__(self, *, anatomy: Path | None = None, built_in: int = 6, seed: int = 0) -> None:
-        from ..simulate.parametric import build_neck
+        from ..simulate.built_in.parametric import build_neck
 
         self.built_in = [build_neck(1000 * seed + n) for n in range(built_in)]
         self.seed, self.meshes, self.trunks = seed, [], []
         if anatomy is not None:
-            from ..simulate.meshes import load_mesh_neck
+            from ..simulate.meshes.mesh_neck import load_mesh_neck
 
             self.meshes = [load_mesh_neck(anatomy)]
 
@@ -50,7 +50,7 @@ class Necks:
 
     def draw_variety(self, generator: np.random.Generator, variation: Variation) -> Variety:
         """A neck at random, by chance worn, fused, young, brittle or otherwise unlike the textbook."""
-        from ..simulate.variety import draw_variety
+        from ..simulate.variety.draw import draw_variety
 
         return draw_variety(self.pick(generator), generator, variation)
 
@@ -71,7 +71,7 @@ def locate_sample(necks: Necks, seed: int) -> Sample:
     hu int16 and labels uint8 (classes of `anatomy`), [z, y, x] of LOCATE_PATCH at 2 mm; centers float32
     [vertebrae, 4]: class, then z, y, x in voxels (also outside the patch) of each vertebra's body.
     """
-    from ..simulate.fracture import random_fracture
+    from ..simulate.fractures.fracture import random_fracture
     from ..simulate.study import Grid, simulate_study
 
     generator = np.random.default_rng([1, seed])
@@ -120,7 +120,7 @@ def slab_sample(necks: Necks, seed: int, *, fractured: float = 0.4, mimicked: fl
 
     fractured, mimicked: the chances that a slab holds a fracture, and that it holds a harmless look-alike.
     """
-    from ..simulate.fracture import random_fracture, random_mimic
+    from ..simulate.fractures.fracture import random_fracture, random_mimic
     from ..simulate.study import Grid, simulate_study
 
     generator = np.random.default_rng([2, seed])

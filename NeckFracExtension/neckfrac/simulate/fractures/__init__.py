@@ -1,0 +1,1 @@
+"""Fractures by kind and level, and what only looks like one."""

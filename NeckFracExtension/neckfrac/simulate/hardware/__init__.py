@@ -1,0 +1,1 @@
+"""What is implanted, worn or swallowed: plates and screws, tubes, leads, collars."""

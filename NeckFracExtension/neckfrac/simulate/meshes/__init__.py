@@ -1,0 +1,1 @@
+"""Necks made of a folder of surface meshes."""

@@ -1,0 +1,1 @@
+"""The trunk below the neck, from published measures: what must not be taken for one."""

@@ -1,0 +1,1 @@
+"""What makes a neck unlike the textbook: age, wear, fusion, clefts, ribs."""
