@@ -86,7 +86,7 @@ def _draw_panel(axes, name: str, found: dict[str, dict[str, Any]]) -> None:
             x = [kinds.index(value) if kinds else value for value, _ in shown]
             y = [value for _, value in shown]
             axes.plot(
-                x, y, line, color=color, marker=marker, markersize=4, linewidth=1.4, label=f"{label}, {source}",
+                x, y, line, color=color, marker=marker, markersize=4, linewidth=1.4, label=f"{label},\n{source}",
                 markerfacecolor=color if measure == "dice" else "white",
             )  # fmt: skip
     axes.set_title(f"{name} ({unit})" if unit else name, fontsize=10)
