@@ -23,7 +23,7 @@ BUNDLES = {
     ),
     "slices": (
         {"_target_": NETWORKS + "slice_classifier.ModelOne", "size": 32},
-        {**BONE_WINDOW.to_dict(), "size": 32, "step": 6},
+        {**BONE_WINDOW.to_dict(), "field": 64, "size": 32, "step": 6},
     ),
     "vertebrae": (
         {"_target_": NETWORKS + "vertebra_sequence.VertebraSequence", "widths": CHANNELS, "hidden": 8},

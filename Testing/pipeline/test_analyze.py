@@ -179,7 +179,7 @@ def test_an_oblique_scan_is_labelled_on_its_own_voxels(engine):
 
 def test_a_member_that_fails_is_left_out_with_a_warning_and_the_rest_answers(models, upright):
     engine = knowing(models)
-    engine.networks["vertebrae"] = Broken()
+    engine.networks["tiny-vertebrae"] = Broken()
     findings = engine.analyze(study(phantom()[0])).findings
     assert "tiny-vertebrae failed and was left out: out of memory" in findings.warnings
     for level, whole in zip(findings.levels, upright.findings.levels, strict=True):
@@ -187,9 +187,29 @@ def test_a_member_that_fails_is_left_out_with_a_warning_and_the_rest_answers(mod
         assert level.probability == pytest.approx(whole.members["tiny-slices"])
 
 
+def only(models, folder, *names):
+    """A models folder that lacks all members but the named ones."""
+    for part in models.iterdir():
+        if part.name in ("tiny-locate", "tiny-segment", "ensemble.json", *names):
+            (folder / part.name).symlink_to(part)
+    return folder
+
+
+def test_a_member_that_is_not_installed_is_left_out_with_a_warning(models, upright, tmp_path):
+    findings = knowing(only(models, tmp_path, "tiny-slices")).analyze(study(phantom()[0])).findings
+    assert any("tiny-vertebrae is not among the models" in warning for warning in findings.warnings)
+    for level, whole in zip(findings.levels, upright.findings.levels, strict=True):
+        assert level.members == {"tiny-slices": whole.members["tiny-slices"]}
+
+
+def test_without_any_member_there_is_no_engine(models, tmp_path):
+    with pytest.raises(InputError, match="no network that finds fractures"):
+        Engine(only(models, tmp_path), "cpu")
+
+
 def test_when_every_member_fails_there_is_no_answer(models):
     engine = knowing(models)
-    engine.networks |= {"vertebrae": Broken(), "slices": Broken()}
+    engine.networks |= {"tiny-vertebrae": Broken(), "tiny-slices": Broken()}
     with pytest.raises(RuntimeError, match="Every member"):
         engine.analyze(study(phantom()[0]))
 
@@ -199,7 +219,7 @@ STAGES = ("Locating the spine", "Segmenting the vertebrae", "Looking for fractur
 
 def test_the_stages_run_in_order_and_fractions_never_fall(models):
     engine, told = knowing(models), []
-    engine.bundles["slices"].preprocessing["step"] = 1  # enough slices for several batches
+    engine.bundles["tiny-slices"].preprocessing["step"] = 1  # enough slices for several batches
     engine.analyze(study(phantom()[0]), progress=Progress(lambda *step: told.append(step)))
     assert tuple(dict.fromkeys(stage for stage, _ in told)) == STAGES
     fractions = [fraction for _, fraction in told]

@@ -7,7 +7,8 @@ from neckfrac.training.overlap import dice_and_cross_entropy
 from neckfrac.training.segmenting import imitate_prior, segment_batches
 from neckfrac.training.slices import slice_batches
 from neckfrac.training.tasks import TASKS
-from neckfrac.training.vertebrae import imitate_mask, usable_levels, vertebra_batches
+from neckfrac.training.batches import turned
+from neckfrac.training.vertebrae import imitate_mask, is_fractured, vertebra_batches, vertebra_loss
 
 
 def slab():
@@ -21,10 +22,26 @@ def slab():
     return {"hu": hu, "labels": labels, "fracture": fracture}
 
 
+def vertebra(broken=True):
+    """A sample of one vertebra, C4, as the cache holds it."""
+    sample = {name: part[8:, 20:156, 27:163] for name, part in slab().items()}
+    return {**sample, "level": np.int64(4), "fracture": sample["fracture"] * broken}
+
+
 @pytest.fixture
 def paths(tmp_path):
+    """Slabs of several vertebrae."""
     np.savez(tmp_path / "00000000.npz", **slab())
     return [tmp_path / "00000000.npz"]
+
+
+@pytest.fixture
+def vertebrae(tmp_path):
+    """A whole vertebra and a broken one."""
+    found = [tmp_path / f"{n:08d}.npz" for n in (2, 3)]
+    for path, broken in zip(found, (False, True), strict=True):
+        np.savez(path, **vertebra(broken))
+    return found
 
 
 def test_a_class_that_the_batch_lacks_does_not_pull_on_the_network():
@@ -64,23 +81,51 @@ def test_an_imitated_mask_stays_about_the_vertebra():
         assert 2 * (mask & other).sum() / (mask.sum() + other.sum()) > 0.85
 
 
-def test_only_whole_vertebrae_are_used():
-    assert usable_levels(slab()) == [3, 4]  # C5 is cut by the slab's edge
-
-
-def test_targets_say_where_the_fracture_is_and_not_only_that_there_is_one(paths):
-    batch = next(slice_batches(paths, np.random.default_rng(0)))
-    assert batch["image"].shape == (16, 3, 128, 128) and batch["target"].shape == (16, 8)
-    assert 0 < batch["target"][:, 4].sum() < 16  # C4 in some slices only
+def test_targets_say_where_the_fracture_is_and_not_only_that_there_is_one(vertebrae):
+    batch = next(slice_batches(vertebrae, np.random.default_rng(0)))
+    assert batch["image"].shape == (32, 3, 128, 128) and batch["target"].shape == (32, 8)
+    assert 0 < batch["target"][:, 4].sum() < 16  # C4 in some slices of the broken ones only
     assert batch["target"][:, [1, 2, 3, 5, 6, 7]].sum() == 0
     assert torch.equal(batch["target"][:, 0], batch["target"][:, 4])
 
 
-def test_vertebra_batches_pair_each_crop_with_its_own_truth(paths):
-    batch = next(vertebra_batches(paths, np.random.default_rng(0)))
-    assert batch["image"].shape == (4, 24, 4, 128, 128)
-    assert batch["target"].tolist() == [0.0, 1.0, 0.0, 1.0]
-    assert (batch["heat"].flatten(1).sum(dim=1) > 0).tolist() == [False, True, False, True]
+def test_vertebra_batches_pair_each_crop_with_its_own_truth(vertebrae):
+    batch = next(vertebra_batches(vertebrae, np.random.default_rng(0)))
+    assert batch["image"].shape == (6, 16, 4, 128, 128)
+    assert sorted(batch["target"].tolist()) == [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]
+    assert ((batch["heat"].flatten(1).sum(dim=1) > 0) == batch["target"].bool()).all()
+    assert batch["located"].tolist() == [1.0] * 6
+
+
+def test_a_fracture_whose_place_is_unknown_teaches_only_that_it_is_there(tmp_path):
+    sample = {**vertebra(broken=False), "fractured": True, "located": False}
+    assert is_fractured(sample) and not is_fractured(vertebra(broken=False))
+    np.savez(tmp_path / "00000000.npz", **sample)
+    batch = next(vertebra_batches([tmp_path / "00000000.npz"], np.random.default_rng(0)))
+    assert batch["target"].tolist() == [1.0] * 6 and batch["located"].tolist() == [0.0] * 6
+
+    class Answer(torch.nn.Module):
+        def __init__(self, heat):
+            super().__init__()
+            self.heat = heat
+
+        def forward(self, image):
+            return {"logit": torch.zeros(6), "slice_logits": self.heat.mean(dim=(2, 3)), "heat": self.heat}
+
+    one, other = (vertebra_loss(Answer(torch.full((6, 16, 8, 8), value)), batch) for value in (-3.0, 3.0))
+    assert one == pytest.approx(other), "no answer to where is better than another"
+    located = {**batch, "located": torch.ones(6)}
+    one, other = (vertebra_loss(Answer(torch.full((6, 16, 8, 8), value)), located) for value in (-3.0, 3.0))
+    assert one < other - 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_turning_keeps_the_truth_on_its_place(seed):
+    images, truth = torch.zeros(2, 3, 64, 64), torch.zeros(2, 64, 64)
+    images[:, :, 20:34, 30:40], truth[:, 20:34, 30:40] = 1, 1
+    turned_images, turned_truth = turned(images, truth, np.random.default_rng(seed), degrees=20)
+    assert not torch.equal(turned_truth, truth)
+    assert (turned_truth.bool() == (turned_images[:, 0] > 0.5)).all()
 
 
 def test_segment_batches_have_the_channels_that_the_network_takes(paths):

@@ -7,7 +7,7 @@ from typing import Any
 from .. import DISCLAIMER, __version__
 from ..anatomy import CLASS_NAMES, LEVEL_NAMES
 
-STEPS = ("locate", "segment", "slices", "vertebrae")
+STEPS = ("locate", "segment", "slices", "vertebrae", "planes", "sagittal")
 # Published with the MONAI bundle specification; only named here, never fetched.
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 REQUIRED = (

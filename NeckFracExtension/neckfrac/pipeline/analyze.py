@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import Cancelled, InputError
+from ..errors import InputError
 from ..findings import Analysis
 from ..progress import Progress
 from .combine import OPERATING_POINTS
@@ -14,8 +14,6 @@ from .engine import Networks
 
 if TYPE_CHECKING:
     from ..intake.study import Study
-    from .classify import Opinion
-    from .segment import Segmented
 
 
 def analyze(
@@ -36,6 +34,7 @@ def analyze(
     from .explain import draw
     from .grids import coarse
     from .locate import locate
+    from .members import ask_members
     from .segment import anchors_onto_volume, onto_volume, segment
 
     if operating_point not in OPERATING_POINTS:
@@ -89,29 +88,6 @@ def analyze(
         naming=located.naming,
     )
     return Analysis(study.volume, labels, heat, findings, shown)
-
-
-def ask_members(segmented: Segmented, networks: Networks, progress: Progress) -> dict[str, Opinion]:
-    """Each member's opinion by bundle name; one that fails is left out with a warning and the rest still answers.
-
-    Raises RuntimeError when all fail.
-    """
-    from .classify import classify_slices, classify_vertebrae
-
-    opinions: dict[str, Opinion] = {}
-    # Half of the stage each.
-    for step, classify, begin in (("slices", classify_slices, 0.0), ("vertebrae", classify_vertebrae, 0.5)):
-        name = networks.bundles[step].name
-        try:
-            share = progress.part(begin, begin + 0.5)
-            opinions[name] = classify(segmented, progress=share, **networks.arguments(step))
-        except Cancelled:
-            raise
-        except (RuntimeError, MemoryError) as error:
-            progress.warn(f"{name} failed and was left out: {(str(error).splitlines() or ['out of memory'])[0]}")
-    if not opinions:
-        raise RuntimeError("Every member of the ensemble failed.")
-    return opinions
 
 
 class Engine(Networks):

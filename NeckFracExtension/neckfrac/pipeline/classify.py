@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from ..anatomy import LEVEL_NAMES, LEVELS
+from ..anatomy import LEVEL_NAMES, LEVELS, N_LEVELS
 from ..progress import Progress
 from .crops import VertebraCrop, axial_slices, vertebra_crop
 from .device import reduced_precision
@@ -43,21 +43,26 @@ def classify_slices(
     network: torch.nn.Module,
     *,
     intensity: Intensity,
+    field: int,
     size: int,
     step: int,
     device: torch.device,
     progress: Progress,
     batch: int = 32,
 ) -> Opinion:
-    """Model I: eight networks (patient, C1...C7) on axial slices, every `step`-th of the fine grid."""
+    """Model I: eight networks (patient, C1...C7) on axial slices, every `step`-th of the fine grid.
+
+    field: fine voxels, the side of the square about the spine that each slice shows.
+    """
     areas = np.stack([np.count_nonzero(segmented.labels == level.label, axis=(1, 2)) for level in LEVELS], axis=1)
     slices = [z for z in range(0, len(areas), step) if areas[z].any()]
-    hu = torch.from_numpy(segmented.hu)
+    hu, corners = torch.from_numpy(segmented.hu), field_corners(segmented, slices, field)
     outputs = []
     for start in range(0, len(slices), batch):
         progress.step(start / len(slices))
         chosen = slices[start : start + batch]
-        images = axial_slices(hu, chosen, segmented.windows[chosen], segmented.window, size, intensity).to(device)
+        where = corners[start : start + batch]
+        images = axial_slices(hu, chosen, where, field, size, intensity).to(device)
         with reduced_precision(device):
             logits = network(images.contiguous(memory_format=torch.channels_last))
         outputs.append(logits.float().sigmoid().cpu().numpy())
@@ -70,6 +75,17 @@ def classify_slices(
         if areas[:, n].sum() * step >= LEAST_VOXELS
     }
     return Opinion(levels, pool_slices(probabilities[:, 0], areas.sum(axis=1)))
+
+
+def field_corners(segmented: Segmented, slices: list[int], field: int) -> np.ndarray:
+    """First row and column [slices, 2] of a square of `field` voxels about the vertebrae of each slice."""
+    corners = []
+    limit = np.maximum(np.array(segmented.labels.shape[1:]) - field, 0)
+    for z in slices:
+        places = np.argwhere((segmented.labels[z] > 0) & (segmented.labels[z] <= N_LEVELS))
+        middle = (places.min(axis=0) + places.max(axis=0) + 1) / 2
+        corners.append(np.clip(np.rint(middle - field / 2), 0, limit))
+    return np.array(corners, int).reshape(-1, 2)
 
 
 @torch.inference_mode()

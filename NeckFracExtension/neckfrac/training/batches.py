@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional as F  # noqa: N812
 
 Batch = dict[str, torch.Tensor]
 
@@ -27,3 +28,23 @@ def shuffled(paths: list[Path], generator: np.random.Generator) -> Iterator[Path
     """The paths without end, shuffled anew each time round."""
     while True:
         yield from (paths[n] for n in generator.permutation(len(paths)))
+
+
+def turned(
+    images: torch.Tensor, truth: torch.Tensor, generator: np.random.Generator, *, degrees: float = 6, scale: float = 0.1
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images [n, c, y, x] and their truth mask [n, y, x] turned, scaled and shifted a little within the plane.
+
+    degrees: of turning, standard deviation. scale: largest growth or shrinkage.
+    """
+    angle = np.radians(generator.normal(0, degrees))
+    grow = np.exp(generator.uniform(-scale, scale))
+    rows = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0]]) * grow
+    rows[:, 2] = generator.normal(0, 0.03, 2)
+    theta = torch.from_numpy(rows.astype(np.float32))[None]
+    grid = F.affine_grid(theta, (1, 1, *images.shape[-2:]), align_corners=False)
+    # One image with many channels: all are turned alike.
+    flat = torch.cat([images.flatten(0, 1), truth])[None]
+    flat = F.grid_sample(flat, grid, padding_mode="border", align_corners=False)[0]
+    count = images.shape[0] * images.shape[1]
+    return flat[:count].view_as(images), (flat[count:] > 0.5).float()

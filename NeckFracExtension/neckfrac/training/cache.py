@@ -37,11 +37,14 @@ class SampleCache:
             yield seed
 
     def paths(self, *, held_out: bool | None = None) -> list[Path]:
-        """The samples that are there, in seed order; held_out picks every tenth seed, or all others."""
+        """The samples that are there, in seed order; held_out picks every tenth pair of seeds, or all others.
+
+        Pairs, because two seeds may be the same person, once broken and once whole.
+        """
         paths = sorted(self.folder.glob("[0-9]*.npz"))
         if held_out is None:
             return paths
-        return [path for path in paths if (int(path.stem) % 10 == 9) == held_out]
+        return [path for path in paths if (int(path.stem) // 2 % 10 == 9) == held_out]
 
     @staticmethod
     def load(path: Path) -> Sample:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LOCATE_PATCH = (88, 64, 64)  # [z, y, x] voxels of 2 mm
 SLAB_SHAPE = (56, 192, 192)  # [z, y, x] voxels of 1 x 0.6 x 0.6 mm: two or three vertebrae
+VERTEBRA_SHAPE = (52, 136, 136)  # [z, y, x] voxels of 1 x 0.6 x 0.6 mm: one vertebra and what touches it
+CALIBRATION = 10_000_000  # where the seeds of people and samples that only calibrate begin
 # Shares of the coarse samples that hold no neck, and that are short slabs of one.
 NO_NECK, SHORT = 0.12, 0.25
 TRUNKS = 3  # how many other bodies stand for all that is no neck
@@ -143,3 +145,61 @@ def slab_sample(necks: Necks, seed: int, *, fractured: float = 0.4, mimicked: fl
         neck, seed=seed, grid=grid, fractures=fractures, mimics=mimics, variation=variety.variation
     )
     return {"hu": study.volume.voxels, "labels": study.labels, "fracture": study.fracture}
+
+
+def vertebra_sample(necks: Necks, seed: int) -> Sample:
+    """One vertebra, every level and kind of fracture equally often; odd seeds are broken, even ones whole.
+
+    hu int16, labels uint8 (classes of `anatomy`) and fracture uint8 (level label), of VERTEBRA_SHAPE; level: its
+    label; kind: of its fracture, or ""; severity: 0 (a hairline) to 1. Seeds 2n and 2n + 1 are the same person,
+    pose and scan, so that nothing but the fracture tells the two apart; both have the same harmless look-alikes.
+    """
+    from ..simulate.fractures.fracture import KINDS, make_fracture, random_fracture, random_mimic
+    from ..simulate.study import Grid, simulate_study
+
+    person, broken = divmod(seed, 2)
+    generator = np.random.default_rng([4, person])
+    variety = necks.draw_variety(generator, replace(Variation(), **POSES))
+    neck = variety.neck
+    level = str(generator.choice(LEVEL_NAMES))
+    kind = str(generator.choice([name for name, known in KINDS.items() if level in known.frequency]))
+    own = make_fracture(level, kind, neck.frames[level], seed=person)
+    # A neighbour's fracture is no fracture of this one.
+    near = [name for name in neighbours(level) if generator.random() < 0.15]
+    others = [random_fracture(name, neck.frames[name], seed=person) for name in near]
+    mimics = list(variety.mimics)
+    if generator.random() < 0.4:
+        mimics.append(random_mimic(level, neck.frames[level], seed=person))
+    grid = Grid(VERTEBRA_SHAPE, FINE_SPACING, (level, middle_of(neck, level)))
+    study = simulate_study(
+        neck, seed=person, grid=grid, fractures=[own, *others] if broken else others, mimics=mimics,
+        variation=variety.variation,
+    )  # fmt: skip
+    return {
+        "hu": study.volume.voxels,
+        "labels": study.labels,
+        "fracture": study.fracture,
+        "level": np.int64(LEVEL_NAMES.index(level) + 1),
+        "kind": np.array(kind if broken else ""),
+        "severity": np.float32(own.parameters["severity"] if broken else 0.0),
+    }
+
+
+def calibration_sample(necks: Necks, seed: int) -> Sample:
+    """A `vertebra_sample` that is none of those trained on."""
+    return vertebra_sample(necks, CALIBRATION + seed)
+
+
+def neighbours(level: str) -> list[str]:
+    """The levels above and below."""
+    index = LEVEL_NAMES.index(level)
+    return [LEVEL_NAMES[n] for n in (index - 1, index + 1) if 0 <= n < len(LEVEL_NAMES)]
+
+
+def middle_of(neck: Neck, level: str) -> tuple[float, float, float]:
+    """From a vertebra's body to the middle of its whole extent, x, y, z in mm at rest."""
+    from ..simulate.render import inner_points
+
+    points = inner_points(neck.bones[level], 2)
+    middle = (points.min(0) + points.max(0)) / 2 - np.asarray(neck.frames[level].center)
+    return tuple(float(value) for value in middle)

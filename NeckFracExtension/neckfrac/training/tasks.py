@@ -18,7 +18,7 @@ from .locating import locate_batches, locate_loss
 from .loop import Schedule
 from .samples import LOCATE_PATCH
 from .segmenting import NEIGHBOURS, WINDOW, segment_batches, segment_loss
-from .slices import SLICE_SIZE, slice_batches, slice_loss
+from .slices import SLICE_FIELD, SLICE_SIZE, slice_batches, slice_loss
 from .vertebrae import VERTEBRA_SIZE, VERTEBRA_SLICES, vertebra_batches, vertebra_loss
 
 
@@ -32,7 +32,7 @@ class Task:
     name: str
     step: str
     bundle: str
-    cache: str  # "locate" or "slabs"
+    cache: str  # a kind of train.CACHES
     network: dict[str, Any]
     preprocessing: dict[str, Any]
     schedule: Schedule
@@ -79,10 +79,10 @@ TASKS: dict[str, Task] = {
             "model1",
             "slices",
             "neckfrac-model-one",
-            "slabs",
+            "vertebrae",
             {"_target_": "neckfrac.networks.slice_classifier.ModelOne"},
-            {**BONE_WINDOW.to_dict(), "size": SLICE_SIZE, "step": 2},
-            Schedule(steps=1200),
+            {**BONE_WINDOW.to_dict(), "field": SLICE_FIELD, "size": SLICE_SIZE, "step": 2},
+            Schedule(steps=3000),
             slice_batches,
             slice_loss,
             "Model I: eight EfficientNets on axial slices, for the patient and C1 to C7.",
@@ -92,10 +92,11 @@ TASKS: dict[str, Task] = {
             "model2",
             "vertebrae",
             "neckfrac-model-two",
-            "slabs",
-            {"_target_": "neckfrac.networks.vertebra_sequence.VertebraSequence", "slices": VERTEBRA_SLICES},
+            "vertebrae",
+            {"_target_": "neckfrac.networks.vertebra_sequence.VertebraSequence", "slices": VERTEBRA_SLICES,
+             "widths": [16, 48, 96, 160]},
             {**TISSUE_AND_BONE.to_dict(), "slices": VERTEBRA_SLICES, "size": VERTEBRA_SIZE},
-            Schedule(steps=1600, learning_rate=2e-3),
+            Schedule(steps=6000, learning_rate=2e-3, warm_up=200),
             vertebra_batches,
             vertebra_loss,
             "Model II: ResNet and bidirectional GRU over a vertebra's slices, its mask as a channel.",

@@ -1,4 +1,4 @@
-"""What Model II learns: a vertebra as a row of slices, broken or whole, and where."""
+"""What the members that look at single vertebrae learn: broken or whole, in which slices, and where."""
 
 from __future__ import annotations
 
@@ -10,50 +10,54 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from ..anatomy import N_LEVELS
 from ..pipeline.crops import cut, vertebra_crop
 from ..pipeline.intensity import TISSUE_AND_BONE
-from .batches import Batch, augment_hu, shuffled
+from .batches import Batch, augment_hu, shuffled, turned
 from .cache import Sample, SampleCache
-from .slices import LEAST_FRACTURE
 
-VERTEBRA_SLICES = 24
+VERTEBRA_SLICES = 16
 VERTEBRA_SIZE = 128
 LEAST_TRUTH = 40  # voxels of truth (about 15 mm3) from which a vertebra counts as fractured
+LEAST_FRACTURE = 12  # voxels of truth in a slice (about 4 mm2) from which the slice counts as fractured
 
 
-def usable_levels(sample: Sample) -> list[int]:
-    """Labels of the vertebrae that lie whole within the slab."""
-    labels = sample["labels"]
-    return [
-        n
-        for n in range(1, N_LEVELS + 1)
-        if np.count_nonzero(labels == n) > 5000 and not (labels[0] == n).any() and not (labels[-1] == n).any()
-    ]
+def is_fractured(sample: Sample) -> bool:
+    """Whether the sample's vertebra is broken: as its study says, or by the voxels of a simulated fracture."""
+    if "fractured" in sample:
+        return bool(sample["fractured"])
+    return int((sample["fracture"] == sample["level"]).sum()) >= LEAST_TRUTH
 
 
-def vertebra_batches(paths: list[Path], generator: np.random.Generator, size: int = 4) -> Iterator[Batch]:
-    """image [B, 24, 4, 128, 128], target [B], heat [B, 24, 128, 128] (truth mask)."""
+def vertebra_of(sample: Sample, generator: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A sample as one of its many looks: HU (float32), imitated mask and fracture (bool) of its vertebra, [z, y, x]."""
+    flip = slice(None, None, -1 if generator.random() < 0.5 else 1)
+    hu = torch.from_numpy(np.ascontiguousarray(augment_hu(sample["hu"], generator)[..., flip]))
+    level = int(sample["level"])
+    mask = imitate_mask(sample["labels"] == level, generator)
+    truth = sample["fracture"] == level
+    return hu, *(torch.from_numpy(np.ascontiguousarray(part[..., flip])) for part in (mask, truth))
+
+
+def vertebra_batches(paths: list[Path], generator: np.random.Generator, size: int = 6) -> Iterator[Batch]:
+    """image [B, 16, 4, 128, 128], target [B], heat [B, 16, 128, 128] (truth mask), located [B] (1: heat is known)."""
     source = shuffled(paths, generator)
     while True:
-        images, targets, heats = [], [], []
-        while len(images) < size:
-            sample = SampleCache.load(next(source))
-            flip = slice(None, None, -1 if generator.random() < 0.5 else 1)
-            hu = torch.from_numpy(np.ascontiguousarray(augment_hu(sample["hu"], generator)[..., flip]))
-            labels = np.ascontiguousarray(sample["labels"][..., flip])
-            fracture = np.ascontiguousarray(sample["fracture"][..., flip])
-            for label in usable_levels({"labels": labels}):
-                mask = torch.from_numpy(imitate_mask(labels == label, generator))
-                crop = vertebra_crop(hu, mask, VERTEBRA_SLICES, VERTEBRA_SIZE, TISSUE_AND_BONE)
-                truth = torch.from_numpy(fracture == label)
-                images.append(crop.images)
-                targets.append(float(truth.sum() >= LEAST_TRUTH))
-                heats.append(cut(truth, crop.slices, crop.corner, VERTEBRA_SIZE, 0).float())
+        images, targets, heats, located = [], [], [], []
+        for path in (next(source) for _ in range(size)):
+            sample = SampleCache.load(path)
+            hu, mask, truth = vertebra_of(sample, generator)
+            crop = vertebra_crop(hu, mask, VERTEBRA_SLICES, VERTEBRA_SIZE, TISSUE_AND_BONE)
+            where = cut(truth, crop.slices, crop.corner, VERTEBRA_SIZE, 0).float()
+            image, where = turned(crop.images, where, generator)
+            images.append(image)
+            heats.append(where)
+            targets.append(float(is_fractured(sample)))
+            located.append(float(sample.get("located", True)))
         yield {
-            "image": torch.stack(images[:size]),
-            "target": torch.tensor(targets[:size]),
-            "heat": torch.stack(heats[:size]),
+            "image": torch.stack(images),
+            "target": torch.tensor(targets),
+            "heat": torch.stack(heats),
+            "located": torch.tensor(located),
         }
 
 
@@ -64,22 +68,36 @@ def imitate_mask(mask: np.ndarray, generator: np.random.Generator) -> np.ndarray
     box = ndimage.find_objects(mask.astype(np.uint8))[0]
     wide = tuple(slice(max(s.start - 3, 0), s.stop + 3) for s in box)
     blurred = ndimage.gaussian_filter(mask[wide].astype(np.float32), 1.0)
-    noise = ndimage.gaussian_filter(generator.normal(0, 1, blurred.shape).astype(np.float32), 3.0)
+    coarse = torch.from_numpy(generator.normal(0, 1, [n // 6 + 2 for n in blurred.shape]).astype(np.float32))
+    noise = F.interpolate(coarse[None, None], size=blurred.shape, mode="trilinear")[0, 0].numpy()
     result = np.zeros_like(mask)
     result[wide] = blurred > 0.5 + 0.15 * noise / max(float(noise.std()), 1e-6) + generator.normal(0, 0.08)
     return result if result.any() else mask
 
 
 def vertebra_loss(network: nn.Module, batch: Batch) -> torch.Tensor:
-    """Fractured or not, in which slices, and where: cross-entropies; the heat map's truth is rare, so weighted."""
+    """Fractured or not, in which slices, and where: cross-entropies; the heat map's truth is rare, so weighted.
+
+    Vertebrae whose fracture's place is not known (located 0) teach only that they are broken.
+    """
     output = network(batch["image"])
     whole = F.binary_cross_entropy_with_logits(output["logit"].float(), batch["target"])
+    known = batch["located"][:, None]
     broken = (batch["heat"].sum(dim=(2, 3)) >= LEAST_FRACTURE).float()
-    slices = F.binary_cross_entropy_with_logits(output["slice_logits"].float(), broken)
-    heat = output["heat"].float()
-    truth = F.adaptive_max_pool2d(batch["heat"], heat.shape[-2:])
-    where = F.binary_cross_entropy_with_logits(heat, truth, pos_weight=torch.tensor(10.0, device=heat.device))
-    # The heat map has thousands of answers a vertebra where the whole has one: it teaches the encoder first.
-    shares = heat.sigmoid()
-    overlap = 1 - (2 * (shares * truth).sum() + 1) / (shares.sum() + truth.sum() + 1)
-    return whole + slices + 4 * where + overlap
+    slices = F.binary_cross_entropy_with_logits(output["slice_logits"].float(), broken, weight=known.expand_as(broken))
+    return whole + slices + heat_loss(output["heat"].float(), batch["heat"], known[..., None, None])
+
+
+def heat_loss(heat: torch.Tensor, truth: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy and overlap of a heat map [B, S, h, w] (logits) with the truth mask [B, S, y, x], where known.
+
+    The heat map has thousands of answers a vertebra where the whole has one: it teaches the encoder first.
+    """
+    truth = F.adaptive_max_pool2d(truth, heat.shape[-2:])
+    weight = known.expand_as(heat)
+    where = F.binary_cross_entropy_with_logits(
+        heat, truth, weight, pos_weight=torch.tensor(10.0, device=heat.device)
+    )
+    shares = heat.sigmoid() * weight
+    overlap = 1 - (2 * (shares * truth).sum() + 1) / (shares.sum() + (truth * weight).sum() + 1)
+    return 4 * where + overlap

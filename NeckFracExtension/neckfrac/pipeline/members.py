@@ -1,0 +1,38 @@
+"""The members of the fracture ensemble: what each step of a bundle does with a segmented study."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import Cancelled
+from ..progress import Progress
+from .classify import Opinion, classify_slices, classify_vertebrae
+
+if TYPE_CHECKING:
+    from .engine import Networks
+    from .segment import Segmented
+
+# By the step that a bundle names: classify(segmented, network, intensity, device, progress, settings) -> Opinion.
+CLASSIFY = {"slices": classify_slices, "vertebrae": classify_vertebrae}
+
+
+def ask_members(segmented: Segmented, networks: Networks, progress: Progress) -> dict[str, Opinion]:
+    """Each member's opinion by bundle name; one that is missing or fails is left out with a warning.
+
+    Raises RuntimeError when all fail.
+    """
+    for name in networks.missing:
+        progress.warn(f"{name} is not among the models and was left out; the others answer.")
+    opinions: dict[str, Opinion] = {}
+    members = networks.members
+    for number, (name, bundle) in enumerate(members.items()):
+        try:
+            share = progress.part(number / len(members), (number + 1) / len(members))
+            opinions[name] = CLASSIFY[bundle.step](segmented, progress=share, **networks.arguments(name))
+        except Cancelled:
+            raise
+        except (RuntimeError, MemoryError) as error:
+            progress.warn(f"{name} failed and was left out: {(str(error).splitlines() or ['out of memory'])[0]}")
+    if not opinions:
+        raise RuntimeError("Every member of the ensemble failed.")
+    return opinions
