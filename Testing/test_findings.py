@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from neckfrac import DISCLAIMER, __version__
 from neckfrac.anatomy import LEVEL_NAMES
@@ -146,3 +146,13 @@ def test_levels_in_a_row_are_told_with_what_else_they_could_be():
     assert findings.levels_in_words(findings.positive) == "C2, C4"
     findings = with_naming(make_analysis(), UNCERTAIN).findings
     assert findings.levels_in_words(findings.positive) == "C2 or C3; C4 or C5"
+
+
+@given(st.floats(0.02, 0.98), st.floats(0.02, 0.98), st.floats(0.2, 5.0))
+def test_severity_is_the_same_whatever_the_prevalence_that_probabilities_are_given_for(p, threshold, times):
+    def moved(value):
+        return value * times / (value * times + 1 - value)
+
+    odds = p * (1 - threshold) / ((1 - p) * threshold)
+    assume(min(abs(odds / step - 1) for step in (1.0, 4.0, 16.0)) > 1e-6)
+    assert severity(p, threshold) == severity(moved(p), moved(threshold))

@@ -16,14 +16,18 @@ NOT_SEEN, NEGATIVE, POSITIVE = "not seen", "negative", "positive"
 # low for t <= p < t + (1 - t) / 3, medium below t + 2 (1 - t) / 3, high above. It ranks how sure the
 # networks are, not how unstable the fracture is.
 SEVERITIES = ("low", "medium", "high")
+SEVERITY_ODDS = (4.0, 16.0)  # times the threshold's odds from which a suspicion is medium, and high
 
 
 def severity(probability: float, threshold: float) -> str | None:
-    """low, medium or high for a probability at or above the threshold; None below it."""
+    """low, medium or high for a probability at or above the threshold; None below it.
+
+    By the odds over the threshold's, so that it is the same at any prevalence that probabilities are given for.
+    """
     if probability < threshold:
         return None
-    third = (1 - threshold) / 3
-    return SEVERITIES[min(int((probability - threshold) / third), 2)] if third > 0 else "high"
+    times = probability * max(1 - threshold, 1e-9) / max((1 - probability) * threshold, 1e-12)
+    return SEVERITIES[sum(times >= most for most in SEVERITY_ODDS)]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
-from neckfrac.evaluation.calibrate import fit_ensemble, platt
+from neckfrac.anatomy import LEVEL_NAMES
+from neckfrac.evaluation.calibrate import Row, fit_ensemble, platt
 from neckfrac.evaluation.metrics import at_threshold, auc, dice, summary, threshold_for
+from neckfrac.pipeline.combine import any_of, combine, level_prevalence
 
 
 def test_calling_everyone_fractured_has_no_specificity():
@@ -37,16 +39,51 @@ def test_calibration_moves_the_mean_to_the_wanted_prevalence():
     assert platt(p, truths, 0.1).offset < member.offset - 2
 
 
-def test_the_ensemble_is_measured_on_rows_that_did_not_fit_it():
-    generator = np.random.default_rng(2)
-    truths = generator.random(300) < 0.4
-    good = np.clip(generator.normal(0.3 + 0.4 * truths, 0.15), 0.01, 0.99)
-    patients = [(float(g), bool(t)) for g, t in zip(good, truths, strict=True)]
-    rows = [({"m-one": float(generator.random()), "m-two": g}, t) for g, t in patients]
-    ensemble = fit_ensemble(rows, patients)
-    assert ensemble.levels["m-two"].weight > ensemble.levels["m-one"].weight
-    assert ensemble.measured["ensemble"]["n"] == 150
-    assert ensemble.measured["ensemble"]["auc"] > 0.85
+def made_rows(n=700, seed=2):
+    """Twins, broken and whole: member "m-one" knows nothing, "m-two" much, "m-three" a little."""
+    generator, rows = np.random.default_rng(seed), []
+    for index in range(n):
+        truth, level = bool(index % 2), LEVEL_NAMES[index // 2 % 7]
+        members = {
+            "m-one": float(generator.random()),
+            "m-two": float(np.clip(generator.normal(0.3 + 0.4 * truth, 0.15), 0.01, 0.99)),
+            "m-three": float(np.clip(generator.normal(0.4 + 0.2 * truth, 0.2), 0.01, 0.99)),
+        }
+        rows.append(Row(level, members, truth, index // 2, float(np.clip(generator.normal(truth), 0.01, 0.99))))
+    return rows
+
+
+def test_the_ensemble_is_measured_on_people_who_did_not_fit_it():
+    ensemble = fit_ensemble(made_rows())
+    weight = {name: member.weight for name, member in ensemble.levels.items()}
+    assert weight["m-two"] > weight["m-three"] > weight["m-one"]
+    assert sum(weight.values()) == pytest.approx(1, abs=1e-3)
+    measured = ensemble.measured
+    assert measured["ensemble"]["n"] == 350 and measured["ensemble"]["fractured"] == 175
+    assert measured["ensemble"]["auc"] > max(0.85, measured["members"]["m-three"]["auc"])
+    assert abs(measured["members"]["m-one"]["auc"] - 0.5) < 0.1
+    assert measured["ensemble"]["always positive"]["specificity"] == 0
+
+
+def test_probabilities_of_the_ensemble_hold_at_the_wanted_prevalence():
+    rows = made_rows(2800)
+    for prevalence in (0.05, 0.5):
+        ensemble = fit_ensemble(rows, prevalence=prevalence)
+        p = np.array([combine(row.members, ensemble.levels) for row in rows])
+        truths = np.array([row.fractured for row in rows])
+        share = level_prevalence(prevalence)
+        assert share * p[truths].mean() + (1 - share) * p[~truths].mean() == pytest.approx(share, rel=0.2)
+        assert ensemble.prevalence == prevalence
+    assert any_of([level_prevalence(0.05)] * 7) == pytest.approx(0.05 * 1444 / 961, rel=0.05)
+
+
+def test_a_level_with_few_rows_takes_the_threshold_of_all():
+    few = [row for row in made_rows(1400) if row.level != "C3" or row.person < 60]
+    thresholds = fit_ensemble(few).thresholds["balanced"]
+    others = [row for row in few if row.person % 2 == 0]
+    assert sum(row.level == "C3" and row.fractured for row in others) < 25
+    assert len({thresholds[level] for level in LEVEL_NAMES}) == 7
+    assert thresholds["C3"] not in [thresholds[level] for level in LEVEL_NAMES if level != "C3"]
 
 
 def test_dice_of_nothing_is_undefined_and_of_the_same_is_one():

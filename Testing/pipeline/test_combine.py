@@ -47,11 +47,11 @@ def test_a_slice_that_only_grazes_the_vertebra_does_not_decide():
     assert pool_slices(p, np.array([1.0, 300, 300, 300])) < pool_slices(p, np.array([300.0, 300, 300, 300]))
 
 
-def test_severity_rises_in_thirds_above_the_threshold():
-    assert [severity(p, 0.4) for p in (0.39, 0.4, 0.59, 0.61, 0.79, 0.81, 1.0)] == [
+def test_severity_rises_with_the_odds_over_the_threshold():
+    # The odds of 0.2 are 1/4: four times that is 0.5, sixteen times is 0.8.
+    assert [severity(p, 0.2) for p in (0.19, 0.2, 0.49, 0.51, 0.79, 0.81, 1.0)] == [
         None, "low", "low", "medium", "medium", "high", "high",
     ]  # fmt: skip
-
 
 def test_an_ensemble_that_was_measured_near_chance_says_so_in_every_result():
     measured = {"auc": 0.53, "n": 32, "sensitivity": 0.9, "specificity": 0.2}

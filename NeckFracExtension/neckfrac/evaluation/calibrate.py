@@ -1,47 +1,66 @@
-"""The ensemble's weights, calibration and thresholds, from held-out simulated slabs that trained nothing."""
+"""The ensemble's weights, calibration and thresholds, from simulated people that trained nothing."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..anatomy import LEVEL_NAMES, N_LEVELS
-from ..pipeline.combine import OPERATING_POINTS, PATIENT, Ensemble, Member, any_of, combine, logit
+from ..pipeline.combine import (
+    LEVELS_MEMBER,
+    OPERATING_POINTS,
+    PATIENT,
+    PREVALENCE,
+    Ensemble,
+    Member,
+    any_of,
+    combine,
+    level_prevalence,
+    logit,
+)
 from ..progress import Progress
 from .metrics import summary, threshold_for
 
 if TYPE_CHECKING:
     from ..pipeline.classify import Opinion
+    from ..pipeline.engine import Networks
 
-# Share of levels that are fractured among patients scanned for it: 1,444 of 7 x 2,019 levels of RSNA 2022.
-PREVALENCE = 0.10
 LEVELS_SHARE = 0.8  # of the patient's probability that comes from the levels; the rest is Model I's patient head
+# What each operating point is to reach on the rows that fit it; nothing: the best sum of both (Youden).
+WANTED = {"sensitive": {"sensitivity": 0.95}, "balanced": {}, "specific": {"specificity": 0.95}}
+LEAST_ROWS = 25  # broken and whole vertebrae each, from which a level has a threshold of its own
 
 
-def opinions_on_slab(
-    sample: dict, engine, generator: np.random.Generator
-) -> tuple[dict[str, Opinion], dict[str, bool]]:
-    """Each member's opinions on one simulated slab with imitated masks, and the truth of its whole levels."""
-    from ..pipeline.classify import classify_slices, classify_vertebrae
+@dataclass(frozen=True)
+class Row:
+    """One vertebra: each member's probability, the truth, and the person (rows of one are never parted)."""
+
+    level: str
+    members: dict[str, float]
+    fractured: bool
+    person: int
+    patient: float | None = None  # of a member with a head for the whole patient
+
+
+def opinions_on(sample: dict, networks: Networks, generator: np.random.Generator) -> dict[str, Opinion]:
+    """Each member's opinions on a `vertebra_sample`, its vertebra's mask imitated as a network would draw it."""
     from ..pipeline.grids import FINE_SPACING, Lattice
+    from ..pipeline.members import CLASSIFY
     from ..pipeline.segment import Segmented
-    from ..training.vertebrae import LEAST_TRUTH, imitate_mask, usable_levels
+    from ..training.vertebrae import imitate_mask
 
-    usable = usable_levels(sample)
-    labels = np.zeros_like(sample["labels"])
-    for label in usable:
-        labels[imitate_mask(sample["labels"] == label, generator)] = label
+    level = int(sample["level"])
+    labels = imitate_mask(sample["labels"] == level, generator) * np.uint8(level)
     shape = labels.shape
     lattice = Lattice(shape, FINE_SPACING, (0.0, 0.0, 0.0))
     segmented = Segmented(sample["hu"], labels, labels, labels, lattice, np.zeros((shape[0], 2), int), shape[1])
-    opinions = {
-        engine.bundles[step].name: classify(segmented, progress=Progress(), **engine.arguments(step))
-        for step, classify in (("slices", classify_slices), ("vertebrae", classify_vertebrae))
+    return {
+        name: CLASSIFY[bundle.step](segmented, progress=Progress(), **networks.arguments(name))
+        for name, bundle in networks.members.items()
     }
-    truth = {LEVEL_NAMES[n - 1]: int((sample["fracture"] == n).sum()) >= LEAST_TRUTH for n in usable}
-    return opinions, truth
 
 
 def platt(probabilities: np.ndarray, truths: np.ndarray, prevalence: float) -> Member:
@@ -66,82 +85,115 @@ def platt(probabilities: np.ndarray, truths: np.ndarray, prevalence: float) -> M
     return Member(1.0, max(slope, 0.0), offset + logit(prevalence) - logit(float(np.mean(y.numpy()))))
 
 
-def fit_ensemble(rows: list[tuple[dict[str, float], bool]], patients: list[tuple[float, bool]]) -> Ensemble:
-    """rows: members' probabilities and truth of single levels. patients: Model I's patient head and truth of slabs.
+def fit_ensemble(rows: list[Row], *, prevalence: float = PREVALENCE) -> Ensemble:
+    """Weights, calibration and thresholds from half of the people; the other half measures them.
 
-    Every second row fits weights, calibration and thresholds; the others measure. Thresholds are common to
-    all levels: there are too few fractures of each for seven.
+    prevalence: of fractured patients, at which the probabilities are to hold. A level has its own thresholds where
+    LEAST_ROWS allow it, else those of all levels together.
     """
-    fit, measure = rows[0::2], rows[1::2]
-    names = sorted({name for members, _ in rows for name in members})
-    truths = np.array([truth for _, truth in fit])
+    fit = [row for row in rows if row.person % 2 == 0]
+    measure = [row for row in rows if row.person % 2 == 1]
+    at = level_prevalence(prevalence)
+    members = weigh(_calibrated(fit, at), fit, at)
+    thresholds = {point: _level_thresholds(fit, members, point) for point in OPERATING_POINTS}
+
+    patient = {LEVELS_MEMBER: Member(LEVELS_SHARE)}
+    head = [(row.patient, row.fractured) for row in fit if row.patient is not None]
+    if head:
+        name = next(name for name in members if "one" in name)
+        patient[name] = replace(platt(*map(np.array, zip(*head, strict=True)), prevalence), weight=1 - LEVELS_SHARE)
+    pseudo, pseudo_truths = _pseudo_patients(_probabilities(fit, members), _truths(fit))
+    for point in OPERATING_POINTS:
+        thresholds[point][PATIENT] = threshold_for(pseudo, pseudo_truths, **WANTED[point])
+    return Ensemble(members, patient, thresholds, _measured(measure, members, thresholds, prevalence), prevalence)
+
+
+def _truths(rows: list[Row]) -> np.ndarray:
+    return np.array([row.fractured for row in rows])
+
+
+def _probabilities(rows: list[Row], members: dict[str, Member]) -> np.ndarray:
+    return np.array([combine(row.members, members) for row in rows])
+
+
+def _calibrated(rows: list[Row], prevalence: float) -> dict[str, Member]:
     members = {}
-    for name in names:
-        has = [(m[name], t) for m, t in fit if name in m]
-        members[name] = platt(np.array([p for p, _ in has]), np.array([t for _, t in has]), PREVALENCE)
-    members = _weigh(members, fit)
+    for name in sorted({name for row in rows for name in row.members}):
+        has = [row for row in rows if name in row.members]
+        members[name] = platt(np.array([row.members[name] for row in has]), _truths(has), prevalence)
+    return members
 
-    def ensemble_of(some) -> np.ndarray:
-        return np.array([combine(m, members) for m, _ in some])
 
-    fitted = ensemble_of(fit)
-    wanted = {"sensitive": {"sensitivity": 0.95}, "balanced": {}, "specific": {"specificity": 0.95}}
-    level_thresholds = {point: threshold_for(fitted, truths, **wanted[point]) for point in OPERATING_POINTS}
-    seen, broken = (np.array(column) for column in zip(*patients, strict=True))
-    head = platt(seen, broken, 1 - (1 - PREVALENCE) ** N_LEVELS)
-    patient = {
-        "levels": Member(LEVELS_SHARE),
-        names_of_patient_head(names): Member(1 - LEVELS_SHARE, head.slope, head.offset),
-    }
-    pseudo, pseudo_truths = _pseudo_patients(fitted, truths)
-    patient_thresholds = {point: threshold_for(pseudo, pseudo_truths, **wanted[point]) for point in OPERATING_POINTS}
-    thresholds = {
-        point: {**dict.fromkeys(LEVEL_NAMES, level_thresholds[point]), PATIENT: patient_thresholds[point]}
-        for point in OPERATING_POINTS
-    }
-    held_truths = np.array([truth for _, truth in measure])
-    measured = {
-        "on": "simulated vertebrae of held-out slabs, half of them for fitting; same simulator as the training",
-        "prevalence assumed": PREVALENCE,
-        "ensemble": summary(ensemble_of(measure), held_truths, level_thresholds["balanced"]),
+def weigh(members: dict[str, Member], rows: list[Row], prevalence: float) -> dict[str, Member]:
+    """The weights (sum 1) with the least cross-entropy at the prevalence that the members are calibrated to.
+
+    Common to all levels: a level alone has too few fractures to tell its members apart.
+    """
+    import torch
+
+    if len(members) < 2:
+        return members
+    names = list(members)
+    logits = [
+        [m.slope * logit(row.members[name]) + m.offset if name in row.members else 0.0 for name, m in members.items()]
+        for row in rows
+    ]
+    has = torch.tensor([[float(name in row.members) for name in names] for row in rows], dtype=torch.float64)
+    x, y = torch.tensor(logits, dtype=torch.float64), torch.as_tensor(_truths(rows).astype(float))
+    share = float(y.mean())
+    importance = torch.where(y > 0, prevalence / share, (1 - prevalence) / (1 - share))
+    free = torch.zeros(len(names), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([free], max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss():
+        optimizer.zero_grad()
+        weight = free.softmax(0) * has
+        mean = (weight * x).sum(1) / weight.sum(1)
+        value = torch.nn.functional.binary_cross_entropy_with_logits(mean, y, importance)
+        value = value + 1e-4 * (free**2).sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    weights = free.detach().softmax(0).tolist()
+    return {name: replace(members[name], weight=round(weight, 4)) for name, weight in zip(names, weights, strict=True)}
+
+
+def _level_thresholds(rows: list[Row], members: dict[str, Member], point: str) -> dict[str, float]:
+    common = threshold_for(_probabilities(rows, members), _truths(rows), **WANTED[point])
+    found = {}
+    for level in LEVEL_NAMES:
+        own = [row for row in rows if row.level == level]
+        broken = sum(row.fractured for row in own)
+        enough = min(broken, len(own) - broken) >= LEAST_ROWS
+        found[level] = threshold_for(_probabilities(own, members), _truths(own), **WANTED[point]) if enough else common
+    return found
+
+
+def _measured(
+    rows: list[Row], members: dict[str, Member], thresholds: dict[str, dict[str, float]], prevalence: float
+) -> dict[str, object]:
+    """What the ensemble and each member alone reach on people who fitted nothing, at the balanced thresholds."""
+
+    def over_threshold(some: list[Row], weights: dict[str, Member]) -> dict[str, object]:
+        # Each level has its own threshold: what counts is how far over it, in logits.
+        values = np.array([
+            logit(combine(row.members, weights)) - logit(thresholds["balanced"][row.level]) for row in some
+        ])
+        told = summary(values, _truths(some), 0.0)
+        del told["threshold"]
+        return told
+
+    return {
+        "on": "simulated vertebrae, half of them broken, of people who trained and fitted nothing; same simulator",
+        "simulated": True,
+        "patients' prevalence": prevalence,
+        "ensemble": over_threshold(rows, members),
         "members": {
-            name: summary(
-                np.array([combine({name: m[name]}, members) or 0.0 for m, _ in measure if name in m]),
-                np.array([t for m, t in measure if name in m]),
-                level_thresholds["balanced"],
-            )
-            for name in names
+            name: over_threshold([row for row in rows if name in row.members], {name: member})
+            for name, member in members.items()
         },
     }
-    return Ensemble(members, patient, thresholds, measured)
-
-
-def names_of_patient_head(names: list[str]) -> str:
-    """The member with a patient-level head: Model I."""
-    return next(name for name in names if "one" in name)
-
-
-def _weigh(members: dict[str, Member], rows: list[tuple[dict[str, float], bool]]) -> dict[str, Member]:
-    """The weights with the least cross-entropy, in steps of a twentieth, for two members."""
-    from dataclasses import replace
-
-    if len(members) != 2:
-        return members
-    first, second = members
-    best = (np.inf, members)
-    for weight in np.linspace(0.05, 0.95, 19):
-        tried = {
-            first: replace(members[first], weight=float(weight)),
-            second: replace(members[second], weight=float(1 - weight)),
-        }
-        p = np.clip([combine(m, tried) for m, _ in rows], 1e-6, 1 - 1e-6)
-        t = np.array([truth for _, truth in rows])
-        # Fractures weighed down to the prevalence that the calibration was moved to.
-        share = t.mean()
-        weights = np.where(t, PREVALENCE / share, (1 - PREVALENCE) / (1 - share))
-        loss = float((-weights * np.where(t, np.log(p), np.log(1 - p))).mean())
-        best = min(best, (loss, tried), key=lambda item: item[0])
-    return best[1]
 
 
 def _pseudo_patients(probabilities: np.ndarray, truths: np.ndarray, n: int = 2000) -> tuple[np.ndarray, np.ndarray]:
@@ -158,30 +210,41 @@ def _pseudo_patients(probabilities: np.ndarray, truths: np.ndarray, n: int = 200
     return np.array(scores), np.array(fractured)
 
 
-def calibrate(runs: Path, models: Path, *, progress: Progress | None = None, most: int = 400) -> Ensemble:
-    """Fit ``ensemble.json`` of a models folder on the held-out slabs of `runs`."""
-    from ..pipeline.analyze import Engine
-    from ..pipeline.engine import ENSEMBLE_FILE
+def calibrate(
+    runs: Path, models: Path, *, prevalence: float = PREVALENCE, progress: Progress | None = None, most: int = 1000
+) -> Ensemble:
+    """Fit ``ensemble.json`` of a models folder on the simulated vertebrae of `runs` that are kept for it.
+
+    Raises InputError when there are none.
+    """
+    from ..errors import InputError
+    from ..pipeline.engine import ENSEMBLE_FILE, Networks
     from ..training.cache import SampleCache
+    from ..training.vertebrae import is_fractured
 
     progress = progress or Progress()
+    folder = runs / "cache" / "calibration"
+    paths = SampleCache(folder).paths()[:most]
+    if not paths:
+        raise InputError(
+            "There are no vertebrae to calibrate on.", where=folder,
+            advice="Simulate them first: neckfrac train cache-calibration --samples 400",
+        )
     if not (models / ENSEMBLE_FILE).exists():
         even = dict.fromkeys((*LEVEL_NAMES, PATIENT), 0.5)
         Ensemble({}, {}, dict.fromkeys(OPERATING_POINTS, even), {}).write(models / ENSEMBLE_FILE)
-    engine = Engine(models)
-    rows, patients = [], []
-    paths = SampleCache(runs / "cache" / "slabs").paths(held_out=True)[:most]
+    networks, rows = Networks(models), []
     generator = np.random.default_rng(0)
     for done, path in enumerate(paths):
         progress.step(done / len(paths))
-        opinions, truth = opinions_on_slab(SampleCache.load(path), engine, generator)
-        for level, fractured in truth.items():
-            members = {name: o.levels[level] for name, o in opinions.items() if level in o.levels}
-            if members:
-                rows.append((members, fractured))
-        for opinion in opinions.values():
-            if opinion.patient is not None:
-                patients.append((opinion.patient, any(truth.values())))
-    ensemble = fit_ensemble(rows, patients)
+        sample = SampleCache.load(path)
+        level = LEVEL_NAMES[int(sample["level"]) - 1]
+        opinions = opinions_on(sample, networks, generator)
+        members = {name: opinion.levels[level] for name, opinion in opinions.items() if level in opinion.levels}
+        heads = [opinion.patient for opinion in opinions.values() if opinion.patient is not None]
+        if members:
+            patient = heads[0] if heads else None
+            rows.append(Row(level, members, is_fractured(sample), int(path.stem) // 2, patient))
+    ensemble = fit_ensemble(rows, prevalence=prevalence)
     ensemble.write(models / ENSEMBLE_FILE)
     return ensemble

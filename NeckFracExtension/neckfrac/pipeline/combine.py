@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..anatomy import LEVEL_NAMES
+from ..anatomy import LEVEL_NAMES, N_LEVELS
 from ..errors import InputError
 
 OPERATING_POINTS = ("sensitive", "balanced", "specific")
 PATIENT = "patient"
+LEVELS_MEMBER = "levels"  # stands for 1 - prod(1 - p) among the patient's members
+PREVALENCE = 0.05  # of fractured patients among those scanned, for which probabilities hold unless told otherwise
+# Fractured levels of a fractured patient among the 961 of the RSNA 2022 training set.
+FRACTURED_LEVELS = 1444 / 961
 LEAST_AUC = 0.8  # of the ensemble on simulated vertebrae, below which every result carries a caveat
 
 
@@ -24,6 +28,11 @@ def logit(probability: float) -> float:
 
 def sigmoid(value: float) -> float:
     return 1 / (1 + math.exp(-value))
+
+
+def level_prevalence(prevalence: float) -> float:
+    """The share of fractured levels where so many patients are fractured."""
+    return prevalence * FRACTURED_LEVELS / N_LEVELS
 
 
 @dataclass(frozen=True)
@@ -41,12 +50,14 @@ class Ensemble:
 
     levels, patient: members by bundle name; "levels" among the patient's members stands for
     1 - prod(1 - p) over the levels. thresholds[operating point][level or "patient"].
+    prevalence: share of fractured patients at which the probabilities hold.
     """
 
     levels: dict[str, Member]
     patient: dict[str, Member]
     thresholds: dict[str, dict[str, float]]
     measured: dict[str, Any]
+    prevalence: float = PREVALENCE
 
     @classmethod
     def read(cls, path: Path) -> Ensemble:
@@ -57,7 +68,8 @@ class Ensemble:
             if any(set(values) != {*LEVEL_NAMES, PATIENT} for values in thresholds.values()):
                 raise KeyError("a threshold for each level and the patient")
             members = [{name: Member(**m) for name, m in content[key].items()} for key in ("levels", PATIENT)]
-            return cls(*members, thresholds, content.get("measured", {}))
+            prevalence = float(content.get("prevalence", PREVALENCE))
+            return cls(*members, thresholds, content.get("measured", {}), prevalence)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"The ensemble's settings can't be read: {error}",
@@ -81,6 +93,7 @@ class Ensemble:
             "levels": {name: vars(member) for name, member in self.levels.items()},
             PATIENT: {name: vars(member) for name, member in self.patient.items()},
             "thresholds": self.thresholds,
+            "prevalence": self.prevalence,
             "measured": self.measured,
         }
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

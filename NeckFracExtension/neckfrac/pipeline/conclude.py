@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 from ..anatomy import LEVEL_NAMES
 from ..findings import NEGATIVE, NOT_SEEN, POSITIVE, Box, Findings, Naming, VertebraFinding, severity
 from ..progress import Progress
-from .combine import PATIENT, Ensemble, any_of, combine
+from .combine import LEVELS_MEMBER, PATIENT, Ensemble, any_of, combine
 
 if TYPE_CHECKING:
     from ..intake.study import Study
     from .classify import Opinion
     from .engine import Networks
     from .locate import Located
-
-LEVELS_MEMBER = "levels"  # stands for 1 - prod(1 - p) among the patient's members
 
 
 def level_probabilities(opinions: dict[str, Opinion], ensemble: Ensemble, seen: list[str]) -> dict[str, float]:
