@@ -30,12 +30,22 @@ BUNDLES = {
         {**TISSUE_AND_BONE.to_dict(), "slices": 4, "size": 64},
     ),
 }
+# Members that are only written when they are asked for.
+OTHERS = {
+    "planes": (
+        {"_target_": NETWORKS + "three_planes.ThreePlanes", "widths": CHANNELS, "hidden": 8, "views": 3},
+        {**TISSUE_AND_BONE.to_dict(), "tissue": [-100.0, 250.0], "views": 3, "size": 64, "rows": 48},
+    ),
+}
 THRESHOLDS = dict(zip(OPERATING_POINTS, (0.001, 0.5, 0.999), strict=True))
 
 
-def write_models(folder: Path, seed: int = 0) -> Path:
-    """The four bundles ``tiny-STEP`` and ensemble.json in `folder`; every threshold as in THRESHOLDS."""
-    for step, (network_config, preprocessing) in BUNDLES.items():
+def write_models(folder: Path, seed: int = 0, others: tuple[str, ...] = ()) -> Path:
+    """The four bundles ``tiny-STEP`` and ensemble.json in `folder`; every threshold as in THRESHOLDS.
+
+    others: further members (keys of OTHERS) to write; ensemble.json does not name them.
+    """
+    for step, (network_config, preprocessing) in {**BUNDLES, **{step: OTHERS[step] for step in others}}.items():
         torch.manual_seed(seed)
         save_bundle(
             folder / f"tiny-{step}",

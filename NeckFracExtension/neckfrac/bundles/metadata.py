@@ -21,6 +21,8 @@ TITLES = {
     "segment": "Segment C1 to C7 in axial slices",
     "slices": "Model I: fracture probability of patient and levels from axial slices",
     "vertebrae": "Model II: fracture probability of a vertebra from its slices",
+    "planes": "Fracture probability of a vertebra from axial, sagittal and coronal views",
+    "sagittal": "Fracture probability of patient and levels from nine sagittal images",
 }
 SEGMENT_CLASSES = ("background", *LEVEL_NAMES, "other bone")
 
@@ -121,6 +123,13 @@ def data_format(step: str, network_config: dict[str, Any]) -> dict[str, Any]:
         image = _tensor("image", [size, size], _numbered("axial slice", network_config.get("in_channels", 3)))
         labels = dict(enumerate(("patient", *LEVEL_NAMES)))
         prediction = _tensor("probabilities", [], labels, "classes")
+    elif step == "planes":
+        views, channels = network_config.get("views", 8), {0: "bone window", 1: "soft-tissue window", 2: "mask"}
+        images = {"axial": _tensor("image", [views, "*", "*"], channels)}
+        images["upright"] = _tensor("image", [2 * views, "*", "*"], channels)  # sagittal views, then coronal ones
+        prediction = _tensor("probabilities", [], {0: "vertebra fractured"}, "classes")
+        heat = _tensor("image", ["*", "*", "*"], {0: "fractured here, at 1/8 of the resolution"}, "classes")
+        return {"inputs": images, "outputs": {"logit": prediction, "heat": heat, "upright_heat": heat}}
     else:
         n_channels = network_config.get("in_channels", 4)
         slices = {**_numbered("slice of the vertebra", n_channels - 1), n_channels - 1: "mask of the vertebra"}
@@ -147,35 +156,6 @@ def _tensor(kind: str, shape: list, channels: dict[int, str], form: str = "houns
         "is_patch_data": kind == "image",
         "channel_def": {str(number): name for number, name in channels.items()},
     }
-
-
-def model_card(metadata: dict[str, Any]) -> str:
-    """``docs/README.md``: the metadata a reader wants, in prose order."""
-    own = metadata["neckfrac"]
-    measured = "\n".join(f"- {name}: {value}" for name, value in metadata["eval_metrics"].items())
-    references = "\n".join(f"- {reference}" for reference in metadata["references"])
-    return f"""# {own["name"]} {metadata["version"]}
-**{DISCLAIMER}**
-
-{metadata["description"]}
-
-- Task: {metadata["task"]}
-- Step of the pipeline: {own["step"]}
-- Parameters: {own["n_parameters"]:,}
-- Trained on: {own["trained_on"]}
-- Training data: {metadata["data_source"]}
-- License: {metadata["license"]}
-- Weights: `models/model.safetensors` ({own.get("weights_dtype", "float16")}), SHA-256 `{own["weights_sha256"]}`
-
-## Measured
-{measured or "Nothing measured yet."}
-
-## Limits
-Not validated on patients. Do not use it to decide about a person's care.
-
-## References
-{references or "See the project's README."}
-"""
 
 
 def license_note(metadata: dict[str, Any]) -> str:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from ..errors import Cancelled
 from ..progress import Progress
 from .classify import Opinion, classify_slices, classify_vertebrae
+from .three_planes import classify_planes
 
 if TYPE_CHECKING:
     from .engine import Networks
     from .segment import Segmented
 
 # By the step that a bundle names: classify(segmented, network, intensity, device, progress, settings) -> Opinion.
-CLASSIFY = {"slices": classify_slices, "vertebrae": classify_vertebrae}
+CLASSIFY = {"slices": classify_slices, "vertebrae": classify_vertebrae, "planes": classify_planes}
 
 
 def ask_members(segmented: Segmented, networks: Networks, progress: Progress) -> dict[str, Opinion]:

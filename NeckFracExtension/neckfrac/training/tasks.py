@@ -19,6 +19,7 @@ from .loop import Schedule
 from .samples import LOCATE_PATCH
 from .segmenting import NEIGHBOURS, WINDOW, segment_batches, segment_loss
 from .slices import SLICE_FIELD, SLICE_SIZE, slice_batches, slice_loss
+from .three_planes import PLANE_BONE, PLANE_ROWS, PLANE_SIZE, PLANE_TISSUE, PLANE_VIEWS, plane_batches, plane_loss
 from .vertebrae import VERTEBRA_SIZE, VERTEBRA_SLICES, vertebra_batches, vertebra_loss
 
 
@@ -100,6 +101,19 @@ TASKS: dict[str, Task] = {
             vertebra_batches,
             vertebra_loss,
             "Model II: ResNet and bidirectional GRU over a vertebra's slices, its mask as a channel.",
+        ),
+        Task(
+            "planes",
+            "planes",
+            "neckfrac-three-planes",
+            "vertebrae",
+            {"_target_": "neckfrac.networks.three_planes.ThreePlanes", "views": PLANE_VIEWS},
+            {**PLANE_BONE.to_dict(), "tissue": list(PLANE_TISSUE), "views": PLANE_VIEWS, "size": PLANE_SIZE,
+             "rows": PLANE_ROWS},
+            Schedule(steps=4000, learning_rate=2e-3, warm_up=200),
+            plane_batches,
+            plane_loss,
+            "Axial, sagittal and coronal views of a vertebra, bone and soft tissue, its mask as a channel.",
         ),
     )
 }

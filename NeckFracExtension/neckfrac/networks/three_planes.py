@@ -1,0 +1,86 @@
+"""One member that looks at a vertebra as a reader does: axial, sagittal and coronal views side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from .vertebra_sequence import CompactResNet
+
+PLANES = ("axial", "sagittal", "coronal")
+
+
+class ThreePlanes(nn.Module):
+    """Fracture logits of a vertebra from views in three planes, with heat maps that say where.
+
+    Input: axial [batch, views, in_channels, y, x], and upright [batch, 2 * views, in_channels, z, y or x]: the sagittal
+    views, then the coronal ones (so that both have one size). Channels: bone window, soft-tissue window, mask.
+    Output: a dictionary of float32 tensors: "logit" [batch], of the vertebra; "view_logits" [batch, 3 * views], axial
+    ones first; "heat" and "upright_heat" [batch, views, ...], logits of "fractured here" at 1/8 of the resolution.
+
+    One encoder sees all views; an embedding tells it of which plane each is. Attention pools them; beside it the
+    vertebra's logit takes the strongest view and the strongest heat as they are, because the pooled path alone
+    learns slowly from few vertebrae.
+
+    views: how many of each plane it is trained with; it takes other numbers too.
+    widths, blocks: see `CompactResNet`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        views: int = 8,
+        hidden: int = 96,
+        widths: Sequence[int] = (16, 48, 96, 160),
+        blocks: Sequence[int] = (1, 1, 2, 1),
+        heat_channels: int = 32,
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.views = views
+        self.encoder = CompactResNet(in_channels, widths, blocks)
+        fine, coarse = self.encoder.n_features
+        self.heat_fine = nn.Conv2d(fine, heat_channels, 1)
+        self.heat_coarse = nn.Conv2d(coarse, heat_channels, 1)
+        self.heat_head = nn.Conv2d(heat_channels, 1, 1)
+        self.view = nn.Linear(coarse + heat_channels + 1, hidden)
+        self.plane = nn.Embedding(len(PLANES), hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.attention = nn.Sequential(nn.Linear(hidden, hidden), nn.Tanh(), nn.Linear(hidden, 1))
+        self.view_head = nn.Linear(hidden, 1)
+        self.vertebra_head = nn.Linear(hidden, 1)
+        self.shortcut = nn.Linear(2, 1)
+        with torch.no_grad():
+            self.shortcut.weight.fill_(0.5)
+            self.shortcut.bias.zero_()
+
+    def forward(self, axial: torch.Tensor, upright: torch.Tensor) -> dict[str, torch.Tensor]:
+        features, heat = self._look(axial)
+        upright_features, upright_heat = self._look(upright)
+        features = torch.cat([features, upright_features], dim=1)
+        views = axial.shape[1]
+        plane = torch.arange(len(PLANES), device=axial.device).repeat_interleave(views)
+        # Small and sensitive to rounding: what pools the views stays in float32 under autocast.
+        with torch.autocast(axial.device.type, enabled=False):
+            states = self.dropout(functional.relu(self.view(features) + self.plane(plane)))
+            weights = self.attention(states).softmax(dim=1)
+            view_logits = self.view_head(states)[..., 0]
+            hottest = torch.stack([part.flatten(1).amax(dim=1) for part in (heat, upright_heat)]).amax(dim=0)
+            strongest = torch.stack([view_logits.amax(dim=1), hottest], dim=1)
+            logit = self.vertebra_head((weights * states).sum(dim=1)) + self.shortcut(strongest)
+        return {"logit": logit[:, 0], "view_logits": view_logits, "heat": heat, "upright_heat": upright_heat}
+
+    def _look(self, views: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features [batch, views, n] and heat [batch, views, h, w] of views [batch, views, channels, rows, columns]."""
+        shape = views.shape[:2]
+        fine, coarse = self.encoder(views.flatten(0, 1))
+        fused = self.heat_fine(fine) + functional.interpolate(self.heat_coarse(coarse), fine.shape[2:], mode="nearest")
+        fused = functional.relu(fused)
+        heat = self.heat_head(fused)
+        # A mean over the view drowns a hairline; the strongest answer anywhere does not.
+        pooled = [coarse.mean(dim=(2, 3)), fused.amax(dim=(2, 3)), heat.amax(dim=(2, 3))]
+        features = torch.cat([part.float() for part in pooled], dim=1)
+        return features.unflatten(0, shape), heat[:, 0].float().unflatten(0, shape)
