@@ -102,11 +102,25 @@ def simulate(
     size: Annotated[tuple[int, int, int], typer.Option(help="Voxels along z, y, x.")] = (200, 256, 256),
     plain: Annotated[bool, typer.Option("--plain", help="A straight, textbook neck and a clean scanner.")] = False,
     dicom: Annotated[bool, typer.Option("--dicom", help="Write a DICOM series beside the NRRD files.")] = False,
+    rsna_studies: Annotated[
+        int | None, typer.Option(help="Instead of one study, so many in the layout of RSNA 2022.")
+    ] = None,
 ) -> None:
     """Simulate a neck CT with known fractures: NRRD or DICOM, true labels, boxes and truth.json."""
     from .simulate.command import simulate_to_folder
     from .terminal import shown_progress
 
+    if rsna_studies is not None:
+        from .errors import InputError
+        from .simulate.rsna_layout import write_rsna_layout
+
+        if fracture:
+            raise InputError("--fracture and --rsna-studies exclude each other.", advice="Fractures are drawn there.")
+        with shown_progress() as progress:
+            write_rsna_layout(
+                output, rsna_studies, seed, anatomy=anatomy, spacing=spacing, size=size, plain=plain, progress=progress
+            )
+        return
     with shown_progress() as progress:
         simulate_to_folder(
             output,
@@ -131,6 +145,8 @@ def train(
     first: Annotated[int, typer.Option(help="First seed of the cache.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Steps of the whole training; default: the preset's.")] = None,
     time_budget: Annotated[float | None, typer.Option(help="Seconds; goes on from there when run again.")] = None,
+    rsna: Annotated[Path | None, typer.Option(help="cache-vertebrae: from this folder of RSNA 2022.")] = None,
+    most_gb: Annotated[float, typer.Option(help="With --rsna: how large its cache may grow.")] = 20.0,
     device: Device = "auto",
     threads: Threads = None,
     models: Models = None,
@@ -147,8 +163,22 @@ def train(
 
     if threads:
         torch.set_num_threads(threads)
+    if rsna and what != "cache-vertebrae":
+        from .errors import InputError
+
+        raise InputError("--rsna makes samples of vertebrae.", advice="Run: neckfrac train cache-vertebrae --rsna DIR")
     with shown_progress(quiet=quiet, as_json=json_progress) as progress, progress.stage(f"Training: {what}", 1.0):
-        if what.startswith("cache-"):
+        if rsna:
+            from .pipeline.engine import Networks
+            from .training.rsna_cache import fill_rsna_cache
+
+            networks = Networks(models, device, threads)
+            held = fill_rsna_cache(
+                rsna, runs, networks, most_gb=most_gb, time_budget=time_budget, progress=progress
+            )
+            for line in (f"{held} vertebrae of {rsna} are in {runs / 'cache'}.", *progress.warnings):
+                typer.echo(line, err=True)
+        elif what.startswith("cache-"):
             kind = what.removeprefix("cache-")
             seeds = range(first, first + samples)
             training.fill_cache(

@@ -14,17 +14,21 @@ from ..errors import InputError
 from ..progress import Progress
 from .cache import SampleCache
 from .loop import Trainer
-from .samples import Necks, locate_sample, slab_sample
+from .rsna_cache import RSNA_CACHE
+from .samples import CALIBRATION, Necks, calibration_sample, locate_sample, slab_sample, vertebra_sample
+from .sources import add_source, in_metadata, read_sources
 from .tasks import TASKS
 
-CACHES = {"locate": locate_sample, "slabs": slab_sample}
+CACHES = {
+    "locate": locate_sample,
+    "slabs": slab_sample,
+    "vertebrae": vertebra_sample,
+    "calibration": calibration_sample,
+}
 # How many samples `train_spine` simulates of each kind.
 SPINE_SAMPLES = {"locate": 3200, "slabs": 1000}
-TRAINED_ON = "simulated CT only; no patient data"
-MESH_CREDIT = (
-    "Anatomy in part from BodyParts3D, (c) The Database Center for Life Science, CC BY-SA 2.1 Japan; "
-    "the meshes are not part of this project."
-)
+# Samples made of other data, which a training reads beside the simulated ones of a kind when they are there.
+BESIDE = {"vertebrae": RSNA_CACHE}
 
 
 def fill_cache(
@@ -37,14 +41,15 @@ def fill_cache(
     time_budget: float | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """Simulate the samples of `kind` ("locate" or "slabs") that are missing; how many are there then."""
+    """Simulate the samples of a kind of CACHES that are missing; how many are there then."""
     deadline = None if time_budget is None else time.monotonic() + time_budget
     progress = progress or Progress()
     make = CACHES[kind]
     folder = runs / "cache" / kind
     if all((folder / f"{seed:08d}.npz").exists() for seed in seeds):
         return len(seeds)  # necks take a while to build
-    necks = Necks(anatomy=anatomy, built_in=built_in, seed=seeds.start)
+    first = seeds.start + (CALIBRATION if kind == "calibration" else 0)
+    necks = Necks(anatomy=anatomy, built_in=built_in, seed=first)
     cache = SampleCache(folder, partial(make, necks))
     # First, so that a cache whose filling was interrupted still says where it comes from.
     about = {"anatomy": "built-in" + (" and BodyParts3D meshes" if anatomy else ""), "built_in_necks": built_in}
@@ -69,6 +74,13 @@ def trainer_for(name: str, runs: Path, *, steps: int | None = None, device: torc
     return Trainer(build_network(task.network), schedule, runs / f"{name}.safetensors", device=device)
 
 
+def caches(kind: str, runs: Path) -> list[SampleCache]:
+    """The caches of a kind that hold samples to train on: the simulated ones, then those of other data."""
+    folders = [runs / "cache" / one for one in (kind, BESIDE.get(kind)) if one]
+    found = [SampleCache(folder) for folder in folders if folder.is_dir()]
+    return [cache for cache in found if cache.paths(held_out=False)]
+
+
 def train(
     name: str,
     runs: Path,
@@ -84,13 +96,17 @@ def train(
     """
     trainer = trainer_for(name, runs, steps=steps, device=device)
     task = TASKS[name]
-    paths = SampleCache(runs / "cache" / task.cache).paths(held_out=False)
-    if not paths:
+    read = caches(task.cache, runs)
+    if not read:
         raise InputError(
-            f"There are no simulated samples for {name}.",
+            f"There are no samples for {name}.",
             where=runs / "cache" / task.cache,
-            advice=f"Simulate them first: neckfrac train cache {task.cache}",
+            advice=f"Make them first: neckfrac train cache-{task.cache}",
         )
+    # What was ever trained on stays told, even when its cache is deleted.
+    for cache in read:
+        add_source(runs / f"{name}.sources.json", *read_sources(cache.folder / "about.json"))
+    paths = [path for cache in read for path in cache.paths(held_out=False)]
     generator = np.random.default_rng([3, trainer.step])
     batches = task.batches(paths, generator)
     return trainer.fit(batches, task.loss, time_budget=time_budget, progress=progress, reduced=task.reduced)
@@ -145,9 +161,9 @@ def export(name: str, runs: Path, models: Path, *, measured: dict | None = None)
     trainer = trainer_for(name, runs, device=torch.device("cpu"))
     if trainer.step == 0:
         raise InputError(f"{name} has not been trained yet.", where=runs, advice=f"Run: neckfrac train {name}")
-    cache = SampleCache(runs / "cache" / task.cache)
-    about = json.loads((cache.folder / "about.json").read_text(encoding="utf-8"))
-    meshes = "meshes" in about["anatomy"]
+    # Checkpoints of before sources were kept learned from the simulated cache alone.
+    sources = read_sources(runs / f"{name}.sources.json") or read_sources(runs / "cache" / task.cache / "about.json")
+    said, trained_on = in_metadata(sources)
     save_bundle(
         models / task.bundle,
         name=task.bundle,
@@ -159,12 +175,12 @@ def export(name: str, runs: Path, models: Path, *, measured: dict | None = None)
         metadata={
             "task": task.step,
             "description": task.description,
-            "data_source": f"Simulated neck CT; {about['anatomy']} anatomy." + (f" {MESH_CREDIT}" if meshes else ""),
+            **said,
             "eval_metrics": measured or {},
             "neckfrac": {
-                "trained_on": TRAINED_ON,
+                "trained_on": trained_on,
                 "steps": trainer.step,
-                "samples": len(cache.paths(held_out=False)),
+                "samples": sum(len(cache.paths(held_out=False)) for cache in caches(task.cache, runs)),
                 "last_loss": trainer.history[-1]["loss"] if trainer.history else None,
             },
         },
