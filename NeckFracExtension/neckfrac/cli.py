@@ -218,20 +218,36 @@ def demo(
 
 @evaluate_app.command("fractures")
 def evaluate_fractures(
-    studies: Annotated[int, typer.Option(help="How many simulated studies.")] = 20,
+    data: Annotated[Path | None, typer.Argument(help="Folder of studies that neckfrac simulate wrote.")] = None,
+    studies: Annotated[int, typer.Option(help="How many studies are simulated when no folder is given.")] = 20,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same studies.")] = 0,
     anatomy: Anatomy = None,
+    out: Annotated[Path, typer.Option(help="Folder for results; goes on from what is there.")] = Path("fractures"),
+    record: Annotated[bool, typer.Option("--record", help="Write the figures into the bundles' model cards.")] = False,
+    device: Device = "auto",
+    threads: Threads = None,
     models: Models = None,
     quiet: Quiet = False,
 ) -> None:
-    """Fracture detection, by level and patient, on simulated studies; prints JSON."""
-    import json
-
-    from .evaluation.studies import evaluate_studies
+    """How well fractures are found, beside baselines: simulated studies or a folder; writes JSON and HTML."""
+    from .evaluation.fracture_card import record_fractures
+    from .evaluation.fractures import REPORT, RESULT, evaluate_fractures, evaluate_simulated_fractures
     from .terminal import shown_progress
 
     with shown_progress(quiet=quiet) as progress, progress.stage("Evaluating", 1.0):
-        result = evaluate_studies(studies, anatomy=anatomy, models=models, progress=progress)
-    typer.echo(json.dumps(result, indent=2))
+        from .pipeline.engine import Networks
+
+        networks = Networks(models, device, threads)
+        if data:
+            result = evaluate_fractures(networks, data, out, progress=progress)
+        else:
+            result = evaluate_simulated_fractures(
+                networks, studies, out, seed=seed, anatomy=anatomy, progress=progress
+            )
+    if record:
+        record_fractures(networks, result)
+    for name in (RESULT, REPORT):
+        typer.echo(str(out / name))
 
 
 @evaluate_app.command("segment")

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..findings import ModelIdentity
 from .build import build_network
-from .metadata import STEPS, complete, faults, license_note, model_card
+from .card import model_card
+from .metadata import STEPS, complete, faults, license_note
 
 if TYPE_CHECKING:
     import torch

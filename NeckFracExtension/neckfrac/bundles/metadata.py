@@ -158,35 +158,6 @@ def _tensor(kind: str, shape: list, channels: dict[int, str], form: str = "houns
     }
 
 
-def model_card(metadata: dict[str, Any]) -> str:
-    """``docs/README.md``: the metadata a reader wants, in prose order."""
-    own = metadata["neckfrac"]
-    measured = "\n".join(f"- {name}: {value}" for name, value in metadata["eval_metrics"].items())
-    references = "\n".join(f"- {reference}" for reference in metadata["references"])
-    return f"""# {own["name"]} {metadata["version"]}
-**{DISCLAIMER}**
-
-{metadata["description"]}
-
-- Task: {metadata["task"]}
-- Step of the pipeline: {own["step"]}
-- Parameters: {own["n_parameters"]:,}
-- Trained on: {own["trained_on"]}
-- Training data: {metadata["data_source"]}
-- License: {metadata["license"]}
-- Weights: `models/model.safetensors` ({own.get("weights_dtype", "float16")}), SHA-256 `{own["weights_sha256"]}`
-
-## Measured
-{measured or "Nothing measured yet."}
-
-## Limits
-Not validated on patients. Do not use it to decide about a person's care.
-
-## References
-{references or "See the project's README."}
-"""
-
-
 def license_note(metadata: dict[str, Any]) -> str:
     return (
         f"The weights of {metadata['neckfrac']['name']} are licensed under {metadata['license']}.\n"

@@ -27,7 +27,7 @@ def draw_robustness(folder: Path) -> tuple[Path, Path]:
     found = {name: _read(folder / name) for name in SOURCES if (folder / name).exists()}
     if not found:
         raise InputError("There is no sweep to draw.", where=folder, advice="Run: neckfrac evaluate robustness.")
-    figure_class = _matplotlib()
+    figure_class = load_matplotlib()
     names = [name for name in CONDITIONS if any(name in content["curves"] for content in found.values())]
     rows = len(names) // COLUMNS + 1  # one place more than there are panels, for the legend
     figure = figure_class(figsize=(3.1 * COLUMNS, 2.35 * rows + 0.8), layout="constrained")
@@ -49,7 +49,7 @@ def draw_robustness(folder: Path) -> tuple[Path, Path]:
     return paths
 
 
-def _matplotlib():
+def load_matplotlib():
     """matplotlib's Figure, which needs no display and no global state."""
     try:
         import matplotlib
