@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 from neckfrac.anatomy import N_CLASSES, THORACIC
+from neckfrac.training.batches import turned
 from neckfrac.training.locating import NO_DATA, cut_end, offset_targets
 from neckfrac.training.overlap import dice_and_cross_entropy
 from neckfrac.training.segmenting import imitate_prior, segment_batches
 from neckfrac.training.slices import slice_batches
 from neckfrac.training.tasks import TASKS
-from neckfrac.training.batches import turned
 from neckfrac.training.vertebrae import imitate_mask, is_fractured, vertebra_batches, vertebra_loss
 
 
@@ -117,6 +117,17 @@ def test_a_fracture_whose_place_is_unknown_teaches_only_that_it_is_there(tmp_pat
     located = {**batch, "located": torch.ones(6)}
     one, other = (vertebra_loss(Answer(torch.full((6, 16, 8, 8), value)), located) for value in (-3.0, 3.0))
     assert one < other - 1
+
+
+def test_twins_come_together_and_look_alike_but_for_the_fracture(vertebrae, tmp_path):
+    for number in (4, 5):
+        np.savez(tmp_path / f"{number:08d}.npz", **vertebra(number == 5))
+    paths = [*vertebrae, tmp_path / "00000004.npz", tmp_path / "00000005.npz"]
+    batch = next(vertebra_batches(paths, np.random.default_rng(0)))
+    assert batch["target"].tolist() == [0.0, 1.0] * 3
+    images = batch["image"]
+    assert torch.equal(images[0], images[1]) and torch.equal(images[2], images[3])  # these differ in truth only
+    assert not torch.equal(images[0], images[2])
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from .cache import Sample, SampleCache
+
 Batch = dict[str, torch.Tensor]
 
 
@@ -22,6 +24,23 @@ def augment_hu(hu: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     if generator.random() < 0.3:
         hu = hu + generator.normal(0, generator.uniform(5, 30), hu.shape).astype(np.float32)
     return hu
+
+
+def looks(paths: list[Path], generator: np.random.Generator) -> Iterator[tuple[Sample, int]]:
+    """Samples of single vertebrae without end, each with the seed of its look.
+
+    Twins, broken and whole (`vertebra_sample`), come one after the other with the same look, so that nothing but the
+    fracture tells them apart: without that a network was at chance for a thousand steps.
+    """
+    people: dict[int, list[Path]] = {}
+    for path in paths:
+        people.setdefault(int(path.stem) // 2, []).append(path)
+    groups = list(people.values())
+    while True:
+        for n in generator.permutation(len(groups)):
+            seed = int(generator.integers(2**32))
+            for path in groups[n]:
+                yield SampleCache.load(path), seed
 
 
 def shuffled(paths: list[Path], generator: np.random.Generator) -> Iterator[Path]:

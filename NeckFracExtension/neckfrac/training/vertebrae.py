@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from ..pipeline.crops import cut, vertebra_crop
 from ..pipeline.intensity import TISSUE_AND_BONE
-from .batches import Batch, augment_hu, shuffled, turned
-from .cache import Sample, SampleCache
+from .batches import Batch, augment_hu, looks, turned
+from .cache import Sample
 
 VERTEBRA_SLICES = 16
 VERTEBRA_SIZE = 128
@@ -40,15 +41,14 @@ def vertebra_of(sample: Sample, generator: np.random.Generator) -> tuple[torch.T
 
 def vertebra_batches(paths: list[Path], generator: np.random.Generator, size: int = 6) -> Iterator[Batch]:
     """image [B, 16, 4, 128, 128], target [B], heat [B, 16, 128, 128] (truth mask), located [B] (1: heat is known)."""
-    source = shuffled(paths, generator)
+    source = looks(paths, generator)
     while True:
         images, targets, heats, located = [], [], [], []
-        for path in (next(source) for _ in range(size)):
-            sample = SampleCache.load(path)
-            hu, mask, truth = vertebra_of(sample, generator)
+        for sample, seed in islice(source, size):
+            hu, mask, truth = vertebra_of(sample, np.random.default_rng([seed, 0]))
             crop = vertebra_crop(hu, mask, VERTEBRA_SLICES, VERTEBRA_SIZE, TISSUE_AND_BONE)
             where = cut(truth, crop.slices, crop.corner, VERTEBRA_SIZE, 0).float()
-            image, where = turned(crop.images, where, generator)
+            image, where = turned(crop.images, where, np.random.default_rng([seed, 1]))
             images.append(image)
             heats.append(where)
             targets.append(float(is_fractured(sample)))
