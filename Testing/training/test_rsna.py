@@ -23,7 +23,7 @@ from neckfrac.training import train as training
 from neckfrac.training.cache import SampleCache
 from neckfrac.training.rsna import BOXES, IMAGES, LABELS, SEGMENTATIONS, SIMULATED, RSNAData, SliceBox
 from neckfrac.training.rsna_cache import RSNA_CACHE, STUDIES, fill_rsna_cache
-from neckfrac.training.rsna_samples import mark_fractures, rsna_samples
+from neckfrac.training.rsna_samples import mark_fractures, rsna_samples, whole_levels
 from neckfrac.training.samples import VERTEBRA_SHAPE
 from neckfrac.training.sources import RSNA_2022, add_source, in_metadata, read_sources, simulated_source
 from neckfrac.volume import CTVolume
@@ -208,6 +208,13 @@ def test_levels_that_the_scan_cuts_are_left_out(copy):
         if pydicom.dcmread(path, stop_before_pixels=True).ImagePositionPatient[2] > heights["C3"]:
             path.unlink()
     assert list(taken(copy)) == ["C4", "C5", "C6", "C7"]
+
+
+def test_a_speck_is_no_vertebra():
+    labels = np.zeros((40, 30, 30), np.uint8)
+    labels[10:30, 8:22, 8:22], labels[33:35, 8:12, 8:12] = 4, 3
+    volume = CTVolume(np.full(labels.shape, 300, np.int16), np.eye(4))
+    assert whole_levels(labels, volume) == [4]
 
 
 def test_what_is_missing_is_said(copy, tmp_path):

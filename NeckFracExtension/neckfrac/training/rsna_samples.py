@@ -21,6 +21,8 @@ from .samples import VERTEBRA_SHAPE
 if TYPE_CHECKING:
     from ..pipeline.engine import Networks
 
+LEAST_ML = 2.0  # of a vertebra, ml: a small child's is twice that
+
 
 def rsna_samples(
     data: RSNAData, uid: str, networks: Networks | None = None, *, progress: Progress | None = None
@@ -90,11 +92,12 @@ def find_levels(volume: CTVolume, networks: Networks | None, progress: Progress)
 
 
 def whole_levels(labels: np.ndarray, volume: CTVolume) -> list[int]:
-    """The labels of C1...C7 that no end of the scan or of its field of view cuts."""
+    """The labels of C1...C7 that no end of the scan or of its field of view cuts, and that are no mere specks."""
     from ..evaluation.segmentation import shares_of_labels
 
     shares = shares_of_labels(labels, volume)
-    return [level.label for level in LEVELS if shares.get(level.name) == 1.0]
+    ml = np.bincount(labels.ravel(), minlength=N_LEVELS + 1) * float(np.prod(volume.spacing)) / 1000
+    return [level.label for level in LEVELS if shares.get(level.name) == 1.0 and ml[level.label] >= LEAST_ML]
 
 
 def lattice_about(labels: CTVolume, level: int, box: tuple[slice, ...]) -> Lattice:
