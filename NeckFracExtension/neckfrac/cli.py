@@ -105,11 +105,21 @@ def simulate(
     rsna_studies: Annotated[
         int | None, typer.Option(help="Instead of one study, so many in the layout of RSNA 2022.")
     ] = None,
+    graft: Annotated[Path | None, typer.Option(help="Break vertebrae of this CT instead; needs --labels.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Its labels, 1 to 7: NIfTI, NRRD or MHA.")] = None,
 ) -> None:
     """Simulate a neck CT with known fractures: NRRD or DICOM, true labels, boxes and truth.json."""
     from .simulate.command import simulate_to_folder
     from .terminal import shown_progress
 
+    if graft or labels:
+        from .simulate.graft_command import check_options, graft_to_folder
+
+        others = {"--anatomy": anatomy, "--plain": plain, "--dicom": dicom, "--rsna-studies": rsna_studies}
+        check_options(graft, labels, others)
+        with shown_progress() as progress:
+            graft_to_folder(output, graft, labels, seed=seed, fractures=fracture or [], progress=progress)
+        return
     if rsna_studies is not None:
         from .errors import InputError
         from .simulate.rsna_layout import write_rsna_layout

@@ -43,8 +43,7 @@ def simulate_to_folder(
             where=f"size {size}, spacing {spacing}",
             advice="Change --size or --spacing.",
         )
-    if Path(output).exists() and (not Path(output).is_dir() or any(Path(output).iterdir())):
-        raise InputError("The output already holds something.", where=output, advice="Choose a new folder.")
+    check_output(output)
     with progress.stage("Building the neck", until=0.4):
         if anatomy is not None:
             from .meshes.mesh_neck import load_mesh_neck
@@ -74,6 +73,12 @@ def simulate_to_folder(
             )
     with progress.stage("Writing", until=1.0):
         export_study(study, output, dicom=dicom)
+
+
+def check_output(output: Path) -> None:
+    """Before the work: raises InputError when the output already holds something."""
+    if Path(output).exists() and (not Path(output).is_dir() or any(Path(output).iterdir())):
+        raise InputError("The output already holds something.", where=output, advice="Choose a new folder.")
 
 
 def _generator(seed: int):
