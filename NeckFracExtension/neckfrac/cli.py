@@ -45,6 +45,8 @@ def analyze(
     threads: Threads = None,
     operating_point: Annotated[str, typer.Option(help="sensitive, balanced or specific.")] = "balanced",
     anchors: Annotated[bool, typer.Option("--anchors", help="Segment T1 and the skull base as well.")] = False,
+    explain: Annotated[str, typer.Option(help="What draws the heat: heat, grad-cam or smooth-grad.")] = "heat",
+    member: Annotated[str | None, typer.Option(help="Whose heat; default: the network that weighs most.")] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     json_progress: Json = False,
@@ -63,9 +65,8 @@ def analyze(
             loaded = read_study(source, series=series, progress=progress)
         with progress.stage("Loading the networks", until=0.12):
             engine = Engine(models, device, threads)
-        analysis = engine.analyze(
-            loaded, operating_point=operating_point, anchors=anchors, progress=progress.share(0.12, 0.7)
-        )
+        options = {"operating_point": operating_point, "anchors": anchors, "explain": explain, "member": member}
+        analysis = engine.analyze(loaded, **options, progress=progress.share(0.12, 0.7))
         write_result(analysis, output, progress=progress, overwrite=overwrite)
     if not quiet and not json_progress:
         show_findings(analysis.findings, folder=output)

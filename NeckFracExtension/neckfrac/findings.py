@@ -10,7 +10,7 @@ import numpy as np
 from . import DISCLAIMER, __version__
 from .anatomy import CHAIN_NAMES
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 NOT_SEEN, NEGATIVE, POSITIVE = "not seen", "negative", "positive"
 # Severity follows the calibrated probability relative to the threshold t of the operating point:
 # low for t <= p < t + (1 - t) / 3, medium below t + 2 (1 - t) / 3, high above. It ranks how sure the
@@ -156,7 +156,8 @@ class Findings:
 
     patient_status: "positive", "negative" or "not seen" (no cervical spine found).
     geometry: shape [z, y, x], spacing [z, y, x] mm and the 4x4 LPS affine of the grid that labels and
-    heat map lie on. timings: seconds by stage.
+    heat map lie on. timings: seconds by stage. explanation: what drew the heat map and of which member ("Grad-CAM of
+    neckfrac-model-two"); "" for the members' own heat maps.
     """
 
     study: StudyIdentity
@@ -171,6 +172,7 @@ class Findings:
     timings: dict[str, float] = field(default_factory=dict)
     geometry: dict[str, Any] = field(default_factory=dict)
     naming: Naming = Naming()
+    explanation: str = ""
 
     @property
     def positive(self) -> tuple[VertebraFinding, ...]:

@@ -226,11 +226,22 @@ def _making(findings: Findings) -> str:
         "<p>The networks were trained on simulated CT only; no patient with a fracture was used to train or to "
         "measure them. A level is called positive when its probability reaches its threshold. Severity (low, medium, "
         "high) ranks how far above the threshold it lies; it does not grade instability. A level outside the scan is "
-        f"<i>not seen</i>. The heat map shows what speaks for a fracture, from {HEAT_SHOWN_FROM:.0f} % up.</p>"
+        f"<i>not seen</i>. {_heat_in_words(findings)}</p>"
         f'<div class="scroll"><table class="models"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{models}</tbody></table></div>"
         f'<table class="narrow"><tbody>{timings}</tbody></table>'
         f'<p class="small">NeckFrac {escape(__version__)}. {escape(DISCLAIMER)}</p></section>'
+    )
+
+
+def _heat_in_words(findings: Findings) -> str:
+    """What the heat stands for: gradients know no scale and tell what a network looked at, right or wrong."""
+    if findings.explanation.startswith("Heat map") or not findings.explanation:
+        whose = f" ({escape(findings.explanation)})" if findings.explanation else ""
+        return f"The heat map{whose} shows what speaks for a fracture, from {HEAT_SHOWN_FROM:.0f} % up."
+    return (
+        f"The heat is {escape(findings.explanation)}: what moved this network's answer in each suspected level, from "
+        f"{HEAT_SHOWN_FROM:.0f} % of the level's hottest place up. It is no probability, and boxes do not follow it."
     )
 
 

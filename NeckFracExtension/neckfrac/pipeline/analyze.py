@@ -22,16 +22,20 @@ def analyze(
     *,
     operating_point: str = "balanced",
     anchors: bool = False,
+    explain: str = "heat",
+    member: str | None = None,
     progress: Progress | None = None,
 ) -> Analysis:
     """Findings, labels and heat map of one study, on the study's own grid.
 
-    anchors: T1 and the base of the skull are segmented as well.
-    Raises InputError for an unknown operating point, Cancelled when the progress says so.
+    anchors: T1 and the base of the skull are segmented as well. explain: what draws the heat, one of
+    `explain_members.METHODS`; boxes and probabilities stay as they are. member: whose heat; see `member_to_explain`.
+    Raises InputError for an unknown operating point, explanation or member, Cancelled when the progress says so.
     """
     from .conclude import chain_warnings, conclude, level_probabilities
     from .coverage import levels_in_view
     from .explain import draw
+    from .explain_members import member_to_explain, redraw
     from .grids import coarse
     from .locate import locate
     from .members import ask_members
@@ -42,6 +46,7 @@ def analyze(
             f"There is no operating point {operating_point!r}.", advice=f"Choose {', '.join(OPERATING_POINTS)}."
         )
     thresholds = networks.ensemble.thresholds[operating_point]
+    explained = member_to_explain(networks, explain, member)
     progress = progress or Progress()
     for warning in study.warnings:
         progress.warn(warning)
@@ -71,9 +76,14 @@ def analyze(
         opinions = ask_members(segmented, networks, progress)
         probabilities = level_probabilities(opinions, networks.ensemble, seen)
 
-    with progress.stage("Drawing boxes", until=1.0):
+    with progress.stage("Drawing boxes", until=0.92 if explained else 1.0):
         suspected = [name for name, probability in probabilities.items() if probability >= thresholds[name]]
         boxes = draw(segmented, opinions.values(), suspected, volume, reorientation.apply(heat))
+    explanation = ""
+    if explained:
+        with progress.stage("Explaining", until=1.0):
+            into = reorientation.apply(heat)
+            explanation = redraw(segmented, networks, explained, suspected, explain, volume, into, progress)
 
     findings = conclude(
         study,
@@ -86,6 +96,7 @@ def analyze(
         probabilities=probabilities,
         boxes=boxes,
         naming=located.naming,
+        explanation=explanation,
     )
     return Analysis(study.volume, labels, heat, findings, shown)
 
@@ -99,7 +110,10 @@ class Engine(Networks):
         *,
         operating_point: str = "balanced",
         anchors: bool = False,
+        explain: str = "heat",
+        member: str | None = None,
         progress: Progress | None = None,
     ) -> Analysis:
         """See `analyze`; may be called again and again."""
-        return analyze(study, self, operating_point=operating_point, anchors=anchors, progress=progress)
+        options = {"operating_point": operating_point, "anchors": anchors, "explain": explain, "member": member}
+        return analyze(study, self, **options, progress=progress)

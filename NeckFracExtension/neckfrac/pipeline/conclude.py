@@ -45,6 +45,7 @@ def conclude(
     probabilities: dict[str, float] | None = None,
     boxes: dict[str, Box] | None = None,
     naming: Naming = Naming(),
+    explanation: str = "",
 ) -> Findings:
     """The Findings; without probabilities every level is "not seen" and so is the patient's answer."""
     centers, shares, opinions = centers or {}, shares or {}, opinions or {}
@@ -92,6 +93,7 @@ def conclude(
             "affine": study.volume.affine.tolist(),
         },
         naming=naming,
+        explanation=explanation,
     )
 
 

@@ -1,0 +1,203 @@
+"""Each member's heat by a method of choice: its own heat map, or what moved its answer (see `saliency`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+
+from ..anatomy import LEVEL_NAMES
+from ..errors import Cancelled, InputError
+from ..progress import Progress
+from ..volume import CTVolume
+from .classify import LEAST_VOXELS, SHARPNESS, Opinion, field_corners
+from .crops import VertebraCrop, axial_slices, cut, vertebra_crop
+from .explain import draw
+from .intensity import Intensity
+from .saliency import GRAD_CAM, SMOOTH_GRAD, Score, Watched, saliency
+from .segment import Segmented
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .engine import Networks
+
+HEAT = "heat"
+TITLES = {HEAT: "Heat map", GRAD_CAM: "Grad-CAM", SMOOTH_GRAD: "SmoothGrad"}
+METHODS = tuple(TITLES)
+N_MASKS = 1  # the last channels of a vertebra's crop: no picture, so neither noise nor heat belongs on them
+
+LevelHeat = dict[str, tuple[VertebraCrop, np.ndarray]]
+
+
+def member_to_explain(networks: Networks, method: str, member: str | None) -> str | None:
+    """Whose heat is drawn: the member asked for, else the one that weighs most; None: the members' own heat maps.
+
+    Raises InputError for an unknown method or member, or a member that the method can't explain.
+    """
+    if method not in METHODS:
+        raise InputError(f"There is no explanation {method!r}.", advice=f"Choose {', '.join(METHODS)}.")
+    if member is not None and member not in networks.members:
+        raise InputError(f"There is no member {member!r}.", advice=f"Choose {', '.join(networks.members)}.")
+    if method == HEAT and member is None:
+        return None
+    known = [name for name, bundle in networks.members.items() if can_explain(bundle.step, method)]
+    if not known or member not in (None, *known):
+        raise InputError(
+            f"{TITLES[method]} can't explain {member or 'any member'}.",
+            advice=f"Choose {', '.join(known)}." if known else "Leave --explain out.",
+        )
+    weights = networks.ensemble.levels
+    return member or max(known, key=lambda name: weights[name].weight if name in weights else 0.0)
+
+
+def can_explain(step: str, method: str) -> bool:
+    """Whether members of a step can be explained so: Model I has no heat map of its own."""
+    return step in EXPLAIN and (method, step) != (HEAT, "slices")
+
+
+def explain_levels(
+    segmented: Segmented, networks: Networks, member: str, levels: list[str], method: str, progress: Progress
+) -> LevelHeat:
+    """A member's heat (0...1) on its crop of each level that is there; but for HEAT, 1 at each level's hottest place.
+
+    The results are as in `classify.Opinion.heat`.
+    """
+    function = EXPLAIN[networks.bundles[member].step]
+    return function(segmented, levels=levels, method=method, progress=progress, **networks.arguments(member))
+
+
+def redraw(
+    segmented: Segmented, networks: Networks, member: str, levels: list[str], method: str, volume: CTVolume,
+    into: np.ndarray, progress: Progress,
+) -> str:  # fmt: skip
+    """Write a member's heat of the levels instead of what is there; what drew it, or "" when it fails (with a warning).
+
+    volume, into: as in `explain.draw`.
+    """
+    try:
+        heat = explain_levels(segmented, networks, member, levels, method, progress)
+    except Cancelled:
+        raise
+    except (RuntimeError, MemoryError) as error:
+        told = (str(error).splitlines() or ["out of memory"])[0]
+        progress.warn(f"{TITLES[method]} of {member} failed; the heat is the members' own: {told}")
+        return ""
+    draw(segmented, [Opinion({}, None, heat)], levels, volume, into)
+    return f"{TITLES[method]} of {member}"
+
+
+def explain_vertebrae(
+    segmented: Segmented, network: nn.Module, *, levels: list[str], method: str, intensity: Intensity,
+    slices: int, size: int, device: torch.device, progress: Progress,
+) -> LevelHeat:  # fmt: skip
+    """For members that look at each vertebra's own slices, as `classify_vertebrae` asks them."""
+    hu, heat = torch.from_numpy(segmented.hu), {}
+    for name, mask, part in _present(segmented, levels, progress):
+        crop = vertebra_crop(hu, torch.from_numpy(mask), slices, size, intensity)
+        images = crop.images[None].to(device)
+        if method == HEAT:
+            heat[name] = (crop, _own_heat(network, images))
+            continue
+        masks = images[:, :, -N_MASKS:]
+        score = Score(network, lambda network, x, masks=masks: network(torch.cat([x, masks], dim=2))["logit"])
+        found = saliency(score, images[:, :, :-N_MASKS], method, progress=part)
+        heat[name] = (crop, scaled(found, crop.images[:, -1]))
+    return heat
+
+
+def explain_planes(
+    segmented: Segmented, network: nn.Module, *, levels: list[str], method: str, intensity: Intensity,
+    tissue: list[float], views: int, size: int, rows: int, device: torch.device, progress: Progress,
+) -> LevelHeat:  # fmt: skip
+    """For the member that looks in three planes, as `classify_planes` asks it; by its axial views, others as given."""
+    from .three_planes import box_about, pictures, places_in, tissue_window
+
+    hu, windows, heat = torch.from_numpy(segmented.hu), (intensity, tissue_window(*tissue)), {}
+    for name, mask, part in _present(segmented, levels, progress):
+        box = box_about(hu, torch.from_numpy(mask), size)
+        places = places_in(box.mask, views)
+        axial, upright = pictures(box, places, rows, windows)
+        crop = VertebraCrop(box.slices[places.axial], box.origin[1:], axial)
+        images, upright = axial[None].to(device), upright[None].to(device)
+        if method == HEAT:
+            heat[name] = (crop, _own_heat(network, images, upright))
+            continue
+        masks = images[:, :, -N_MASKS:]
+        score = Score(network, lambda network, x, m=masks, u=upright: network(torch.cat([x, m], dim=2), u)["logit"])
+        score.network.encoder = Watched(score.network.encoder)
+        found = saliency(score, images[:, :, :-N_MASKS], method, progress=part)
+        heat[name] = (crop, scaled(found, axial[:, -1]))
+    return heat
+
+
+def explain_slices(
+    segmented: Segmented, network: nn.Module, *, levels: list[str], method: str, intensity: Intensity,
+    field: int, size: int, step: int, device: torch.device, progress: Progress,
+) -> LevelHeat:  # fmt: skip
+    """For Model I, as `classify_slices` asks it: each level's slices, weighed as in its pooled probability."""
+    hu, heat = torch.from_numpy(segmented.hu), {}
+    window = tuple(min(field, length) for length in segmented.labels.shape[1:])
+    for name, mask, part in _present(segmented, levels, progress):
+        areas = np.count_nonzero(mask, axis=(1, 2))[::step]
+        cuts = np.flatnonzero(areas)
+        if not len(cuts):
+            continue
+        shown = np.arange(cuts[0], cuts[-1] + 1)
+        chosen = (step * shown).tolist()
+        corners = field_corners(segmented, chosen, field)
+        images = axial_slices(hu, chosen, corners, field, size, intensity)[None].to(device)
+        weights = torch.from_numpy(areas[shown] / areas.sum()).to(device)
+        label = LEVEL_NAMES.index(name) + 1
+        single = hasattr(network, "classifiers")  # then one of the eight answers alone
+        score = Score(
+            network.classifiers[label] if single else network,
+            lambda network, x, w=weights, n=0 if single else label: pooled(network(x[0])[:, n], w),
+        )
+        found = torch.from_numpy(saliency(score, images, method, progress=part))[:, None]
+        found = F.interpolate(found, window, mode="bilinear", align_corners=False)[:, 0].numpy()
+        # Each slice shows a square of its own; the heat gets one that holds them all.
+        corner = corners.min(axis=0)
+        side = int((corners.max(axis=0) - corner + window).max())
+        whole = np.zeros((len(chosen), side, side), np.float32)
+        for square, picture, (y, x) in zip(whole, found, corners - corner, strict=True):
+            square[y : y + window[0], x : x + window[1]] = picture
+        where = (np.array(chosen), (int(corner[0]), int(corner[1])))
+        crop = VertebraCrop(*where, intensity(cut(hu, *where, side, -1024))[:, None])
+        heat[name] = (crop, scaled(whole, cut(torch.from_numpy(mask), *where, side, False)))
+    return heat
+
+
+# By the step that a bundle names, as `members.CLASSIFY`.
+EXPLAIN = {"slices": explain_slices, "vertebrae": explain_vertebrae, "planes": explain_planes}
+
+
+def scaled(heat: np.ndarray, mask: torch.Tensor) -> np.ndarray:
+    """Heat [S, h, w] with the hottest place within the vertebra (mask [S, y, x]) as 1: these methods know no scale."""
+    within = F.adaptive_max_pool2d(mask.float()[:, None], heat.shape[-2:])[:, 0].numpy() > 0
+    top = float(heat[within].max(initial=0.0))
+    return np.clip(heat / top, 0, 1).astype(np.float32) if top > 0 else np.zeros_like(heat, np.float32)
+
+
+def pooled(logits: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """The logit of `classify.pool_slices`' probability, differentiable. logits, weights: [S], the weights' sum 1."""
+    log = torch.logsumexp(weights.log() + SHARPNESS * F.logsigmoid(logits.double()), dim=0) / SHARPNESS
+    return log - torch.log(-torch.expm1(log.clamp(max=-1e-12)))
+
+
+def _present(segmented: Segmented, levels: list[str], progress: Progress) -> Iterator[tuple[str, np.ndarray, Progress]]:
+    """Name, mask [z, y, x] and progress of each level that is large enough to be asked about."""
+    for n, name in enumerate(levels):
+        part = progress.part(n / len(levels), (n + 1) / len(levels))
+        part.step(0.0)
+        mask = segmented.of(name)
+        if np.count_nonzero(mask) >= LEAST_VOXELS:
+            yield name, mask, part
+
+
+@torch.inference_mode()
+def _own_heat(network: nn.Module, *images: torch.Tensor) -> np.ndarray:
+    return network(*images)["heat"][0].float().sigmoid().cpu().numpy()

@@ -1,0 +1,146 @@
+"""Saliency: which voxels moved a network's answer, by MONAI's Grad-CAM and SmoothGrad.
+
+Grad-CAM: Selvaraju et al. 2017, arXiv:1610.02391. SmoothGrad: Smilkov et al. 2017, arXiv:1706.03825. Both tell what
+a network looked at, right or wrong; `neckfrac evaluate explanations` measures how often that is the fracture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import nn
+
+from ..progress import Progress
+
+GRAD_CAM, SMOOTH_GRAD = "grad-cam", "smooth-grad"
+COARSEST = 8  # Grad-CAM looks at the deepest maps that still have 1 / COARSEST of the slices' resolution: 5 mm a cell
+SAMPLES = 10  # noisy copies of a vertebra that SmoothGrad averages over
+SPREAD = 0.05  # standard deviation of their noise as a share of the slices' range: about 90 HU of 1800
+BLUR = 1.0  # voxels in plane, of SmoothGrad's grain
+
+Answer = Callable[[nn.Module, torch.Tensor], torch.Tensor]
+
+
+class Score(nn.Module):
+    """A member's one answer to a stack of slices, as MONAI asks for it: [1, S, channels, y, x] to a logit [1, 1].
+
+    The network is a twin: same weights in the same memory, but no gradient, hook or flag of the twin reaches it.
+    """
+
+    def __init__(self, network: nn.Module, answer: Answer) -> None:
+        super().__init__()
+        self.network, self.answer = twin(network), answer
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.answer(self.network, images).float().reshape(1, 1)
+
+
+def twin(network: nn.Module) -> nn.Module:
+    """A copy of the modules, in evaluation mode, over the very same weights; its parameters ask for no gradients."""
+    shared = {id(part): nn.Parameter(part.detach(), requires_grad=False) for part in network.parameters()}
+    shared |= {id(part): part.detach() for part in network.buffers()}
+    copy = deepcopy(network, shared).eval()
+    for module in copy.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False  # a map that is written over after the hook saw it has no gradient
+    return copy
+
+
+class Watched(nn.Module):
+    """An encoder that a network uses for several inputs: only the pass that gradients flow through is looked at."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.watched, self._other = encoder, [twin(encoder)]  # in a list, it is no part of this module
+
+    def forward(self, images: torch.Tensor) -> object:
+        return self.watched(images) if images.requires_grad else self._other[0](images)
+
+
+def saliency(
+    score: Score, images: torch.Tensor, method: str, *, progress: Progress | None = None, seed: int = 0
+) -> np.ndarray:
+    """What speaks for the score: float32 [S, h, w], at least 0, on any scale; for Grad-CAM coarser than the slices.
+
+    images: float32 [1, S, channels, y, x], the slices of one vertebra.
+    """
+    progress = progress or Progress()
+    progress.step(0.0)
+    with _gradients(images.device, seed):
+        images = images.detach().clone().requires_grad_()
+        heat = grad_cam(score, images) if method == GRAD_CAM else smooth_grad(score, images, progress)
+    progress.step(1.0)
+    return heat
+
+
+def grad_cam(score: Score, images: torch.Tensor) -> np.ndarray:
+    """The maps of one layer, weighed slice by slice by how the score rises with each: [S, h, w]."""
+    from monai.visualize import GradCAM
+
+    cam = GradCAM(score, target_layers=layer_to_look_at(score, images))
+    return cam.compute_map(images, class_idx=0)[:, 0].detach().float().cpu().numpy()
+
+
+def smooth_grad(score: Score, images: torch.Tensor, progress: Progress) -> np.ndarray:
+    """How strongly the score depends on each voxel, over noisy copies: [S, y, x], root mean square of the channels."""
+    from monai.visualize import SmoothGrad
+
+    def steps(count: int) -> Iterator[int]:
+        for n in range(count):
+            progress.step(n / count)
+            yield n
+
+    smooth = SmoothGrad(score, stdev_spread=SPREAD, n_samples=SAMPLES, verbose=False)
+    smooth.range = steps
+    heat = smooth(images.detach(), index=0, retain_graph=False)[0].square().mean(dim=1).sqrt()
+    return ndimage.gaussian_filter(heat.float().cpu().numpy(), (0, BLUR, BLUR))
+
+
+def layer_to_look_at(score: Score, images: torch.Tensor) -> str:
+    """The deepest layer whose maps are not coarser than 1 / COARSEST, of the encoder where the network has one.
+
+    Layers within a block are passed over, because a shortcut leads round them, and so are layers used twice.
+    Raises RuntimeError for a network without maps.
+    """
+    start = "network.encoder" if hasattr(score.network, "encoder") else "network"
+    root, finest = score.get_submodule(start), images.shape[-1] // COARSEST
+    seen: dict[str, list] = {}
+
+    def note(name: str) -> Callable:
+        return lambda module, _, output: seen.setdefault(name, []).append((module, output))
+
+    handles = [module.register_forward_hook(note(name)) for name, module in root.named_modules() if name]
+    try:
+        score(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    maps = {name for name, calls in seen.items() if isinstance(calls[0][1], torch.Tensor) and calls[0][1].ndim == 4}
+    blocks = {name for name in maps if not isinstance(seen[name][0][0], nn.Sequential)}
+    last = ""
+    for name, calls in seen.items():  # in the order in which they were done
+        inside = any(name.startswith(f"{block}.") for block in blocks)
+        if name in maps and len(calls) == 1 and not inside:
+            channels, *sides = calls[0][1].shape[1:]
+            last = name if channels > 1 and min(sides) >= max(finest, 2) else last
+    if not last:
+        raise RuntimeError("The network has no layer of maps that Grad-CAM could look at.")
+    return f"{start}.{last}"
+
+
+@contextmanager
+def _gradients(device: torch.device, seed: int) -> Iterator[None]:
+    """Gradients wherever this is called from, seeded noise, and a GRU that gives gradients in evaluation mode.
+
+    cuDNN's recurrent networks give none then.
+    """
+    devices = [device] if device.type == "cuda" else []
+    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        with torch.backends.cudnn.flags(enabled=False), torch.autocast(device.type, enabled=False):
+            yield
