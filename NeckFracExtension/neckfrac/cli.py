@@ -336,6 +336,36 @@ def evaluate_robustness(
         typer.echo(str(path))
 
 
+@evaluate_app.command("explanations")
+def evaluate_explanations(
+    samples: Annotated[int, typer.Option(min=1, help="How many simulated fractured vertebrae.")] = 40,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same vertebrae.")] = 0,
+    anatomy: Anatomy = None,
+    cache: Annotated[Path | None, typer.Option(help="Held-out samples of this folder instead of new ones.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for explanations.json; default: none.")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    models: Models = None,
+    quiet: Quiet = False,
+) -> None:
+    """Whether heat maps, Grad-CAM and SmoothGrad show the fracture, on simulated vertebrae; prints JSON."""
+    import json
+
+    from .evaluation.explanations import evaluate_explanations
+    from .terminal import shown_progress
+
+    with shown_progress(quiet=quiet) as progress, progress.stage("Explaining", 1.0):
+        from .pipeline.engine import Networks
+
+        networks = Networks(models, device, threads)
+        result = evaluate_explanations(networks, samples, seed=seed, anatomy=anatomy, cache=cache, progress=progress)
+    told = json.dumps(result, indent=2)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "explanations.json").write_text(told + "\n", encoding="utf-8")
+    typer.echo(told)
+
+
 @app.command()
 def bench(threads: Threads = 2, seed: int = 0) -> None:
     """Stage times and peak memory on a 512x512x300 study, and the ratio to a plain MONAI sliding window."""
