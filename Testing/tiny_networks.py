@@ -36,6 +36,10 @@ OTHERS = {
         {"_target_": NETWORKS + "three_planes.ThreePlanes", "widths": CHANNELS, "hidden": 8, "views": 3},
         {**TISSUE_AND_BONE.to_dict(), "tissue": [-100.0, 250.0], "views": 3, "size": 64, "rows": 48},
     ),
+    "sagittal": (
+        {"_target_": NETWORKS + "sagittal_nine.SagittalNine", "widths": CHANNELS[:3], "features": 8, "hidden": 8},
+        TISSUE_AND_BONE.to_dict(),
+    ),
 }
 THRESHOLDS = dict(zip(OPERATING_POINTS, (0.001, 0.5, 0.999), strict=True))
 

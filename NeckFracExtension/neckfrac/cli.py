@@ -30,7 +30,8 @@ Json = Annotated[bool, typer.Option("--json-progress", help="Progress as JSON li
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result once the new one is whole.")]
 TRAINABLE = (
     "spine: simulate, locate and segment in one go. Or step by step: cache-locate, cache-slabs; locate, segment, "
-    "model1, model2. Then export (what was trained, as bundles); ensemble."
+    "model1, model2, planes, sagittal (of cache-sagittal); baselines (for comparison alone). Then export (what was "
+    "trained, as bundles); ensemble."
 )
 Anatomy = Annotated[Path | None, typer.Option(help="Folder of meshes (BodyParts3D layout); default: built in.")]
 
@@ -207,6 +208,13 @@ def train(
         elif what == "export":
             for name in training.trained(runs):
                 training.export(name, runs, models or resources_dir() / "Models")
+        elif what == "baselines":
+            from .training.baselines import as_tables, train_baselines
+
+            told = train_baselines(
+                runs, steps=steps, time_budget=time_budget, device=choose_device(device), progress=progress
+            )
+            typer.echo(as_tables(told))
         elif what == "ensemble":
             from .evaluation.calibrate import calibrate
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from neckfrac.networks.baselines import BASELINES
+from neckfrac.networks.sagittal_nine import SagittalNine
 from neckfrac.networks.three_planes import ThreePlanes
 from neckfrac.training.tasks import TASKS
 from torch.utils.flop_counter import FlopCounterMode
@@ -80,3 +82,57 @@ def test_three_planes_are_small_enough_to_embed_and_to_run_without_a_gpu():
     images = torch.zeros(1, count, 3, size, size), torch.zeros(1, 2 * count, 3, rows, size)
     assert sum(parameter.numel() for parameter in network.parameters()) < 1e6
     assert flops(network, *images) < 6e9, "a vertebra"
+
+
+def images(batch=2):
+    """Nine images with a square for each of C1...C6, one below the other; C7 is not there."""
+    labels = torch.zeros(batch, 9, 112, 48, dtype=torch.long)
+    for level in range(1, 7):
+        labels[:, 2:7, 112 - 16 * level : 124 - 16 * level, 16:32] = level
+    return torch.randn(labels.shape), labels
+
+
+def test_nine_images_give_eight_logits_and_heat_at_a_quarter():
+    output = SagittalNine().eval()(*images())
+    assert output["logits"].shape == (2, 8) and output["heat"].shape == (2, 9, 28, 12)
+    assert all(part.dtype == torch.float32 and torch.isfinite(part).all() for part in output.values())
+
+
+def test_a_levels_logit_is_read_out_at_its_own_place():
+    network, (hu, labels) = SagittalNine().eval(), images(1)
+    exchanged = labels.clone()
+    exchanged[labels == 2], exchanged[labels == 5] = 5, 2
+    with torch.inference_mode():
+        network.level.weight.zero_()
+        before, after = network(hu, labels), network(hu, exchanged)
+    assert torch.equal(before["heat"], after["heat"])
+    said, said_then = before["logits"][0], after["logits"][0]
+    assert said[2] != said[5] and torch.allclose(said[[5, 2]], said_then[[2, 5]], atol=1e-5)
+    assert torch.allclose(said[[0, 1, 3, 4, 6, 7]], said_then[[0, 1, 3, 4, 6, 7]], atol=1e-5)
+
+
+def test_a_level_without_a_voxel_does_not_speak_for_the_patient():
+    network, (hu, labels) = SagittalNine().eval(), images(1)
+    with torch.inference_mode():
+        before = network(hu, labels)["logits"][0, 0]
+        network.level.weight[6] += 100.0  # that of C7, which no image shows
+        assert network(hu, labels)["logits"][0, 0] == before
+        network.level.weight[5] += 100.0
+        assert network(hu, labels)["logits"][0, 0] != before
+        assert torch.isfinite(network(hu, torch.zeros_like(labels))["logits"]).all()
+
+
+def test_nine_images_take_less_than_two_gigaflops_a_study():
+    network = SagittalNine()
+    assert sum(parameter.numel() for parameter in network.parameters()) < 1e6
+    assert flops(network, torch.zeros(1, 9, 176, 128), torch.zeros(1, 9, 176, 128, dtype=torch.long)) < 2e9
+
+
+@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("classes", [2, 7])
+def test_every_baseline_answers_of_single_images(name, classes):
+    network = BASELINES[name](classes).eval()
+    with torch.inference_mode():
+        logits = network(torch.randn(2, 1, 88, 64))
+    assert logits.shape == (2, classes) and torch.isfinite(logits).all()
+    assert not torch.equal(logits[0], logits[1])

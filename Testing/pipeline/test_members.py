@@ -9,7 +9,9 @@ from neckfrac.pipeline.conclude import level_probabilities, members_of
 from neckfrac.pipeline.engine import Networks
 from neckfrac.pipeline.explain import draw
 from neckfrac.pipeline.grids import FINE_SPACING, Lattice
+from neckfrac.pipeline.intensity import TISSUE_AND_BONE
 from neckfrac.pipeline.members import ask_members
+from neckfrac.pipeline.sagittal import MARGIN, classify_sagittal, nine_planes, shown
 from neckfrac.pipeline.segment import Segmented
 from neckfrac.pipeline.three_planes import DEPTH, box_about, pictures, places_in, tissue_window, views_of
 from neckfrac.progress import Progress
@@ -32,11 +34,11 @@ def neck(levels=LEVELS):
 @pytest.fixture(scope="module")
 def larger(tmp_path_factory):
     """A models folder with every kind of member, all of the same weight."""
-    folder = write_models(tmp_path_factory.mktemp("larger"), others=("planes",))
+    folder = write_models(tmp_path_factory.mktemp("larger"), others=("planes", "sagittal"))
     path = folder / "ensemble.json"
     ensemble = Ensemble.read(path)
     Ensemble(
-        dict.fromkeys(("tiny-slices", "tiny-vertebrae", "tiny-planes"), Member(1.0)),
+        dict.fromkeys(("tiny-slices", "tiny-vertebrae", "tiny-planes", "tiny-sagittal"), Member(1.0)),
         ensemble.patient, ensemble.thresholds, ensemble.measured,
     ).write(path)  # fmt: skip
     return folder
@@ -53,7 +55,8 @@ def box(size=128):
 def test_every_member_in_the_folder_is_asked_and_counts(larger):
     segmented, networks = neck(), Networks(larger, "cpu")
     opinions = ask_members(segmented, networks, Progress())
-    assert set(opinions) == {"tiny-slices", "tiny-vertebrae", "tiny-planes"}
+    assert set(opinions) == {"tiny-slices", "tiny-vertebrae", "tiny-planes", "tiny-sagittal"}
+    assert opinions["tiny-planes"].patient is None and 0 < opinions["tiny-sagittal"].patient < 1
     probabilities = level_probabilities(opinions, networks.ensemble, list(LEVEL_NAMES))
     for name in LEVEL_NAMES:
         said = members_of(opinions, name)
@@ -67,7 +70,7 @@ def test_a_member_that_the_ensemble_names_and_the_folder_lacks_is_left_out_with_
             (tmp_path / part.name).symlink_to(part)
     networks, progress = Networks(tmp_path, "cpu"), Progress()
     opinions = ask_members(neck(), networks, progress)
-    assert set(opinions) == {"tiny-slices", "tiny-vertebrae"}
+    assert set(opinions) == {"tiny-slices", "tiny-vertebrae", "tiny-sagittal"}
     assert any("tiny-planes is not among the models" in warning for warning in progress.warnings)
     assert set(level_probabilities(opinions, networks.ensemble, list(LEVEL_NAMES))) == set(LEVEL_NAMES)
 
@@ -77,8 +80,10 @@ def test_a_vertebra_that_is_barely_in_the_scan_gets_no_opinion(larger):
     sliver = segmented.labels == LEVELS[3].label
     segmented.labels[sliver] = 0
     segmented.labels[60, 40, 30:50] = LEVELS[3].label
-    opinion = ask_members(segmented, Networks(larger, "cpu"), Progress())["tiny-planes"]
-    assert set(opinion.levels) == set(opinion.heat) == set(LEVEL_NAMES) - {"C4"}
+    opinions = ask_members(segmented, Networks(larger, "cpu"), Progress())
+    for opinion in opinions.values():
+        assert set(opinion.levels) == set(LEVEL_NAMES) - {"C4"}
+    assert set(opinions["tiny-planes"].heat) == set(LEVEL_NAMES) - {"C4"}
 
 
 def test_the_axial_heat_of_three_planes_lies_on_its_vertebra(larger):
@@ -141,3 +146,33 @@ def test_pictures_hold_bone_soft_tissue_and_mask():
     assert axial.shape == (8, 3, 128, 128) and upright.shape == (16, 3, 80, 128)
     assert axial[:, :2].abs().max() <= 1 and set(axial[:, 2].unique().tolist()) == {0.0, 1.0}
     assert (axial[:, 1] == 1).float().mean() > (axial[:, 0] == 1).float().mean(), "soft tissue ends before bone does"
+
+
+def test_nine_planes_are_cut_about_the_middle_of_the_levels_four_millimetres_apart():
+    segmented = neck()
+    segmented.hu[:] = (np.arange(96) * 10).astype(np.int16)  # HU tell the place along x, 6 for each mm
+    hu, labels = nine_planes(segmented)
+    assert hu.shape == labels.shape == (9, 176, 128)
+    inside = hu[:, 88, 64].astype(float)
+    assert np.allclose(np.diff(inside), 10 * 4 / 0.6, atol=1) and inside[4] == pytest.approx(10 * 47, abs=6)
+    # Blocks of 14 mm by 30 voxels, the lowest of all at the bottom, the stack in the middle.
+    rows, columns = np.nonzero(labels[4])
+    assert labels[4][rows.min(), 64] == 7 and labels[4][rows.max(), 64] == 1
+    assert abs((rows.min() + rows.max()) / 2 - 87.5) < 1.5 and abs((columns.min() + columns.max()) / 2 - 63.5) < 1.5
+    assert (labels[4] == 4).sum() == pytest.approx(14 * 30 * 0.6, rel=0.1)
+
+
+def test_what_lies_far_from_the_levels_is_blank_in_the_nine_images():
+    labels = np.zeros((9, 176, 128), np.uint8)
+    labels[3, 60:80, 50:70] = 4
+    images = shown(np.full(labels.shape, 100, np.int16), labels)
+    assert (images[:, 60 - MARGIN : 80 + MARGIN, 50 - MARGIN : 70 + MARGIN] == 100).all()
+    assert (images == 100).sum() == 9 * (20 + 2 * MARGIN) ** 2
+    assert (shown(images, np.zeros_like(labels)) == -1024).all()
+
+
+def test_without_a_level_nine_sagittal_images_say_nothing():
+    segmented = neck(())
+    settings = {"intensity": TISSUE_AND_BONE, "device": torch.device("cpu"), "progress": Progress()}
+    opinion = classify_sagittal(segmented, torch.nn.Identity(), **settings)
+    assert opinion.levels == {} and opinion.patient is None

@@ -2,8 +2,13 @@ import numpy as np
 import pytest
 import torch
 from neckfrac.bundles.bundle import build_network, load_bundle
+from neckfrac.errors import InputError
+from neckfrac.networks.baselines import ConvNet
+from neckfrac.networks.sagittal_nine import SagittalNine
 from neckfrac.networks.three_planes import ThreePlanes
+from neckfrac.training import baselines
 from neckfrac.training import train as training
+from neckfrac.training.sagittal import sagittal_batches, sagittal_loss
 from neckfrac.training.tasks import TASKS
 from neckfrac.training.three_planes import plane_batches, plane_loss
 
@@ -107,7 +112,7 @@ def test_three_planes_train_resume_and_become_a_bundle_that_can_be_verified(vert
     assert set(inputs) == {"axial", "upright"} and inputs["upright"]["spatial_shape"][0] == 16
 
 
-@pytest.mark.parametrize("name", ["planes"])
+@pytest.mark.parametrize("name", ["planes", "sagittal"])
 def test_a_task_of_a_member_says_all_that_its_step_is_asked_with(name):
     import inspect
 
@@ -118,3 +123,143 @@ def test_a_task_of_a_member_says_all_that_its_step_is_asked_with(name):
     given = {key for key in task.preprocessing if not key.startswith(("hu_", "spacing"))}
     assert given | {"segmented", "network", "intensity", "device", "progress"} == wanted
     assert sum(parameter.numel() for parameter in build_network(task.network).parameters()) < 3e6
+
+
+def sagittal_study(broken: int | None) -> dict:
+    """A sample of nine images, as the cache holds it: blocks C1...C7, one of them with a dark gap (0: C1)."""
+    labels = np.zeros((9, 176, 128), np.uint8)
+    for n in range(7):
+        labels[1:8, 140 - 18 * n : 154 - 18 * n, 50:80] = n + 1
+    fracture = np.zeros_like(labels)
+    if broken is not None:
+        fracture[2:7, 144 - 18 * broken : 149 - 18 * broken, 55:75] = broken + 1
+    hu = np.where(fracture > 0, 0, np.where(labels > 0, 600, 40)).astype(np.int16)
+    return {"hu": hu, "labels": labels, "fracture": fracture, "fractured": np.arange(7) == broken}
+
+
+@pytest.fixture
+def necks(tmp_path):
+    """The runs folder of 40 necks: every second one whole, broken at C2 or C5 in turn; the last two held out."""
+    folder = tmp_path / "cache" / "sagittal"
+    folder.mkdir(parents=True)
+    for seed in range(40):
+        np.savez(folder / f"{seed:08d}.npz", **sagittal_study(None if seed % 2 else (1, 4)[seed // 2 % 2]))
+    return tmp_path
+
+
+def paths_of(necks):
+    return sorted((necks / "cache" / "sagittal").glob("*.npz"))
+
+
+def test_sagittal_batches_say_of_patient_and_levels_what_the_study_says(necks):
+    batch = next(sagittal_batches(paths_of(necks)[:2], np.random.default_rng(0), size=2))
+    assert batch["image"].shape == batch["labels"].shape == batch["heat"].shape == (2, 9, 176, 128)
+    expected = {(1.0, 0, 1, 0, 0, 0, 0, 0), (0.0,) * 8}
+    assert {tuple(row) for row in batch["target"].tolist()} == expected
+    assert batch["seen"].all() and set(batch["labels"].unique().tolist()) == set(range(8))
+    assert ((batch["heat"].flatten(1).sum(dim=1) > 0) == batch["target"][:, 0].bool()).all()
+    dark = (batch["labels"] > 0) & (batch["image"] < 0)
+    both = dark & (batch["heat"] > 0)
+    assert 2 * both.sum() / (dark.sum() + batch["heat"].sum()) > 0.5
+
+
+def test_a_level_that_is_not_seen_teaches_nothing(necks):
+    batch = next(sagittal_batches(paths_of(necks)[:2], np.random.default_rng(0), size=2))
+    batch["labels"][batch["labels"] == 2] = 0
+    network = SagittalNine(widths=(8, 8, 8), features=8, hidden=8).eval()
+    batch["seen"][:, 1] = 0
+    loss = sagittal_loss(network, batch)
+    batch["target"][:, 2] = 1 - batch["target"][:, 2]
+    assert sagittal_loss(network, batch) == loss
+
+
+def test_nine_sagittal_images_learn_which_level_is_broken(necks):
+    torch.manual_seed(0)
+    network = SagittalNine(widths=(8, 8, 16), blocks=(1, 1, 1), features=16, hidden=16, dropout=0.0)
+    batch = next(sagittal_batches(paths_of(necks)[:3], np.random.default_rng(0), size=3))
+    batch = {name: part[..., ::2, ::2] if part.ndim > 2 else part for name, part in batch.items()}
+    optimizer = torch.optim.AdamW(network.parameters(), 5e-3)
+    losses = []
+    for _ in range(30):
+        loss = sagittal_loss(network, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        assert all(parameter.grad is not None for parameter in network.parameters())
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    logits = network.eval()(batch["image"], batch["labels"])["logits"]
+    assert losses[-1] < 0.5 * losses[0]
+    for column in (0, 2):
+        truth = batch["target"][:, column] == 1
+        assert logits[truth, column].min() > logits[~truth, column].max()
+
+
+def test_a_simulated_sagittal_sample_has_nine_images_and_its_broken_levels(monkeypatch):
+    """With a simulator that draws empty boxes: what is asked of it, and what is kept of its answer."""
+    from types import SimpleNamespace
+
+    from neckfrac.simulate import study as simulator
+    from neckfrac.simulate.fractures import fracture
+    from neckfrac.training.sagittal import sagittal_sample
+    from neckfrac.volume import CTVolume
+
+    asked = []
+
+    def simulate_study(neck, *, grid, fractures, **_):
+        asked.append((grid, fractures))
+        voxels = np.broadcast_to(np.arange(grid.shape[2], dtype=np.int16), grid.shape)
+        return SimpleNamespace(
+            volume=CTVolume(voxels, np.eye(4)), labels=voxels.astype(np.uint8), fracture=voxels.astype(np.uint8)
+        )
+
+    class People:
+        def draw_variety(self, generator, variation):
+            frames = dict.fromkeys(("C1", "C2", "C3", "C4", "C5", "C6", "C7"))
+            return SimpleNamespace(neck=SimpleNamespace(frames=frames), mimics=[], variation=variation)
+
+    monkeypatch.setattr(simulator, "simulate_study", simulate_study)
+    for draw in ("random_fracture", "random_mimic"):
+        monkeypatch.setattr(fracture, draw, lambda name, frame, seed: SimpleNamespace(level=name, kind="facet"))
+    samples = [sagittal_sample(People(), seed) for seed in range(30)]
+    for sample, (grid, fractures) in zip(samples, asked, strict=True):
+        assert sample["hu"].shape == sample["labels"].shape == sample["fracture"].shape == (9, 176, 128)
+        assert sample["hu"][:, 0, 0].tolist() == list(range(0, 33, 4)), "every fourth plane of 1 mm"
+        assert grid.spacing == (1.0, 1.0, 1.0) and int(sample["fractured"].sum()) == len(fractures)
+    assert 8 <= sum(sample["fractured"].any() for sample in samples) <= 22, "about half of the necks"
+
+
+def test_baselines_answer_both_questions_beside_the_majority_class_and_go_on_where_they_stopped(necks, monkeypatch):
+    monkeypatch.setattr(baselines, "BASELINES", {"small": lambda classes: ConvNet(classes, (4, 8))})
+    begun = baselines.train_baselines(necks, steps=6, time_budget=0.0)
+    assert not begun["detection"]["results"]["small"]["finished"]
+    result = baselines.train_baselines(necks, steps=6)
+    assert {question: set(result[question]["results"]) for question in ("detection", "level")} == {
+        "detection": {"majority class", "small"},
+        "level": {"majority class", "small"},
+    }
+    small = result["detection"]["results"]["small"]
+    assert small["finished"] and small["steps"] == 6 and all(0 <= small[key] <= 1 for key in ("accuracy", "auc"))
+    assert result["detection"]["results"]["majority class"] == {
+        "accuracy": 0.5, "auc": 0.5, "balanced accuracy": 0.5
+    }  # fmt: skip
+    assert result["detection"]["asked"] == 4 and result["level"]["asked"] == 2, "levels are asked of the broken alone"
+    again = baselines.train_baselines(necks, steps=6)
+    assert again == result, "nothing is left to train"
+    said = baselines.as_tables(result)
+    assert "majority class" in said and "simulated" in said and "unfinished" in baselines.as_tables(begun)
+
+
+def test_figures_of_baselines_are_those_that_can_be_counted_by_hand():
+    truths = np.array([0, 0, 0, 1])
+    right = np.eye(2)[truths]
+    assert baselines.figures(right, truths) == {"accuracy": 1.0, "auc": 1.0, "balanced accuracy": 1.0}
+    always = np.eye(2)[[0, 0, 0, 0]]
+    assert baselines.figures(always, truths) == {"accuracy": 0.75, "auc": 0.5, "balanced accuracy": 0.5}
+    half = np.array([[0.9, 0.1], [0.4, 0.6], [0.8, 0.2], [0.3, 0.7]])
+    assert baselines.figures(half, truths)["balanced accuracy"] == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_without_sagittal_samples_the_baselines_say_how_to_make_them(tmp_path):
+    with pytest.raises(InputError, match="too few sagittal samples") as caught:
+        baselines.train_baselines(tmp_path)
+    assert "cache-sagittal" in caught.value.advice

@@ -130,6 +130,12 @@ def data_format(step: str, network_config: dict[str, Any]) -> dict[str, Any]:
         prediction = _tensor("probabilities", [], {0: "vertebra fractured"}, "classes")
         heat = _tensor("image", ["*", "*", "*"], {0: "fractured here, at 1/8 of the resolution"}, "classes")
         return {"inputs": images, "outputs": {"logit": prediction, "heat": heat, "upright_heat": heat}}
+    elif step == "sagittal":
+        images = {"image": _tensor("image", ["*", "*", "*"], {0: "sagittal images, windowed HU, [planes, z, y]"})}
+        images["labels"] = _tensor("image", ["*", "*", "*"], {0: "0 or the level's label"}, "labels")
+        prediction = _tensor("probabilities", [], dict(enumerate(("patient", *LEVEL_NAMES))), "classes")
+        heat = _tensor("image", ["*", "*", "*"], {0: "fractured here, at 1/4 of the resolution"}, "classes")
+        return {"inputs": images, "outputs": {"logits": prediction, "heat": heat}}
     else:
         n_channels = network_config.get("in_channels", 4)
         slices = {**_numbered("slice of the vertebra", n_channels - 1), n_channels - 1: "mask of the vertebra"}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..errors import Cancelled
 from ..progress import Progress
 from .classify import Opinion, classify_slices, classify_vertebrae
+from .sagittal import classify_sagittal
 from .three_planes import classify_planes
 
 if TYPE_CHECKING:
@@ -14,7 +15,12 @@ if TYPE_CHECKING:
     from .segment import Segmented
 
 # By the step that a bundle names: classify(segmented, network, intensity, device, progress, settings) -> Opinion.
-CLASSIFY = {"slices": classify_slices, "vertebrae": classify_vertebrae, "planes": classify_planes}
+CLASSIFY = {
+    "slices": classify_slices,
+    "vertebrae": classify_vertebrae,
+    "planes": classify_planes,
+    "sagittal": classify_sagittal,
+}
 
 
 def ask_members(segmented: Segmented, networks: Networks, progress: Progress) -> dict[str, Opinion]:

@@ -16,6 +16,7 @@ from ..pipeline.intensity import BONE_WINDOW, TISSUE_AND_BONE
 from .batches import Batch
 from .locating import locate_batches, locate_loss
 from .loop import Schedule
+from .sagittal import sagittal_batches, sagittal_loss
 from .samples import LOCATE_PATCH
 from .segmenting import NEIGHBOURS, WINDOW, segment_batches, segment_loss
 from .slices import SLICE_FIELD, SLICE_SIZE, slice_batches, slice_loss
@@ -114,6 +115,18 @@ TASKS: dict[str, Task] = {
             plane_batches,
             plane_loss,
             "Axial, sagittal and coronal views of a vertebra, bone and soft tissue, its mask as a channel.",
+        ),
+        Task(
+            "sagittal",
+            "sagittal",
+            "neckfrac-sagittal-nine",
+            "sagittal",
+            {"_target_": "neckfrac.networks.sagittal_nine.SagittalNine"},
+            TISSUE_AND_BONE.to_dict(),
+            Schedule(steps=3000, learning_rate=2e-3, warm_up=200),
+            sagittal_batches,
+            sagittal_loss,
+            "Nine sagittal images of the neck, for the patient and C1 to C7: small and fast.",
         ),
     )
 }

@@ -15,6 +15,7 @@ from ..progress import Progress
 from .cache import SampleCache
 from .loop import Trainer
 from .rsna_cache import RSNA_CACHE
+from .sagittal import sagittal_sample
 from .samples import CALIBRATION, Necks, calibration_sample, locate_sample, slab_sample, vertebra_sample
 from .sources import add_source, in_metadata, read_sources
 from .tasks import TASKS
@@ -24,6 +25,7 @@ CACHES = {
     "slabs": slab_sample,
     "vertebrae": vertebra_sample,
     "calibration": calibration_sample,
+    "sagittal": sagittal_sample,
 }
 # How many samples `train_spine` simulates of each kind.
 SPINE_SAMPLES = {"locate": 3200, "slabs": 1000}
