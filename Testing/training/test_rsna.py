@@ -210,11 +210,31 @@ def test_levels_that_the_scan_cuts_are_left_out(copy):
     assert list(taken(copy)) == ["C4", "C5", "C6", "C7"]
 
 
-def test_a_speck_is_no_vertebra():
-    labels = np.zeros((40, 30, 30), np.uint8)
-    labels[10:30, 8:22, 8:22], labels[33:35, 8:12, 8:12] = 4, 3
-    volume = CTVolume(np.full(labels.shape, 300, np.int16), np.eye(4))
-    assert whole_levels(labels, volume) == [4]
+@pytest.fixture
+def block():
+    """C4 as a block of bone, whole; hu and labels."""
+    labels = np.zeros((60, 60, 60), np.uint8)
+    labels[15:35, 20:40, 20:40] = 4
+    return np.where(labels > 0, 400, 40).astype(np.int16), labels
+
+
+def test_a_speck_is_no_vertebra(block):
+    hu, labels = block
+    labels[40:42, 8:12, 8:12] = 3
+    assert whole_levels(labels, CTVolume(hu, np.eye(4))) == [4]
+
+
+def test_a_vertebra_at_the_end_of_the_field_of_view_is_cut_and_one_in_a_dark_streak_is_whole(block):
+    hu, labels = block
+    streak = hu.copy()
+    streak[24:27, :, 27:31] = -1024  # as from a filling, through vertebra and all
+    assert whole_levels(labels, CTVolume(streak, np.eye(4))) == [4]
+    beyond = np.add.outer(np.arange(60), np.arange(60)) > 70
+    hu[:, beyond], labels[:, beyond] = -1024, 0
+    assert whole_levels(labels, CTVolume(hu, np.eye(4))) == []
+    hu, labels = np.full_like(hu, 40), np.zeros_like(labels)
+    hu[30:], labels[15:30, 20:40, 20:40] = -1024, 4  # slices without data above it
+    assert whole_levels(labels, CTVolume(hu, np.eye(4))) == []
 
 
 def test_what_is_missing_is_said(copy, tmp_path):

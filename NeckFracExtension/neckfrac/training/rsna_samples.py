@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from ..pipeline.engine import Networks
 
 LEAST_ML = 2.0  # of a vertebra, ml: a small child's is twice that
+BORDER = 3.0  # mm from the first or last slice within which a level counts as cut: its tips are not outlined to the end
+NO_DATA = -1000  # HU at and below which a voxel is air or outside the field of view
+# Dark streaks from metal reach as low and cross bone too, but are narrower (mm) than where the data end. So many
+# voxels without data may touch a vertebra all the same: a gas bubble, the throat's air.
+STREAK, TOUCHED = 5.0, 20
 
 
 def rsna_samples(
@@ -92,12 +97,29 @@ def find_levels(volume: CTVolume, networks: Networks | None, progress: Progress)
 
 
 def whole_levels(labels: np.ndarray, volume: CTVolume) -> list[int]:
-    """The labels of C1...C7 that no end of the scan or of its field of view cuts, and that are no mere specks."""
-    from ..evaluation.segmentation import shares_of_labels
+    """The labels of C1...C7 that no end of the scan or of its field of view cuts, and that are no mere specks.
 
-    shares = shares_of_labels(labels, volume)
-    ml = np.bincount(labels.ravel(), minlength=N_LEVELS + 1) * float(np.prod(volume.spacing)) / 1000
-    return [level.label for level in LEVELS if shares.get(level.name) == 1.0 and ml[level.label] >= LEAST_ML]
+    labels: uint8 on the volume's voxels; both with canonical axes.
+    """
+    whole = []
+    for level, box in enumerate(ndimage.find_objects(labels, max_label=N_LEVELS), start=1):
+        if box is None:
+            continue
+        gaps = np.array([min(part.start, n - part.stop) for part, n in zip(box, labels.shape, strict=True)])
+        uncut = (gaps * volume.spacing >= (BORDER, 0.5, 0.5)).all()
+        around = np.ceil((STREAK + 1) / volume.spacing).astype(int)
+        wide = tuple(slice(max(p.start - n, 0), p.stop + n) for p, n in zip(box, around, strict=True))
+        mask, no_data = labels[wide] == level, volume.voxels[wide] <= NO_DATA
+        near = ndimage.binary_dilation(mask)
+        if np.count_nonzero(near & no_data) > TOUCHED:
+            size = (1, *np.maximum(np.rint(STREAK / volume.spacing[1:]).astype(int), 2))
+            inner = ndimage.minimum_filter(no_data.astype(np.uint8), size, mode="constant")
+            broad = ndimage.maximum_filter(inner, size, mode="constant", origin=(0, *(n % 2 - 1 for n in size[1:])))
+            uncut = uncut and np.count_nonzero(near & (broad > 0)) <= TOUCHED
+        ml = np.count_nonzero(mask) * float(np.prod(volume.spacing)) / 1000
+        if uncut and ml >= LEAST_ML:
+            whole.append(level)
+    return whole
 
 
 def lattice_about(labels: CTVolume, level: int, box: tuple[slice, ...]) -> Lattice:
