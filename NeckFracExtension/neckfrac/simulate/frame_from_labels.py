@@ -233,7 +233,9 @@ def measure_frame(level: str, labels: np.ndarray, volume: CTVolume) -> VertebraF
         raise InputError(
             f"The label of {level} is not shaped like a vertebra.", advice="It must hold the whole vertebra."
         )
-    return _moved(_with_transverse_tips(frame, points), axes, middle)
+    if level in ("C3", "C4", "C5", "C6"):
+        frame = _with_transverse_tips(frame, points)
+    return _moved(frame, axes, middle)
 
 
 def _points(points: np.ndarray) -> Mesh:
@@ -241,17 +243,17 @@ def _points(points: np.ndarray) -> Mesh:
 
 
 def _with_transverse_tips(frame: VertebraFrame, points: np.ndarray) -> VertebraFrame:
-    """The frame with its transverse tips before the facet pillars, which in worn necks reach further out."""
+    """The frame of C3 to C6 with its transverse tips before the facet pillars, which worn reach further out."""
     local = frame.to_local(points)
-    before = local[local[:, 1] < frame.to_local(frame.canal)[1] - 4.0]
     tips = {}
-    for side, name in ((1.0, "left_transverse_tip"), (-1.0, "right_transverse_tip")):
-        tip = frame.to_local(getattr(frame, name))
+    for side, word in ((1.0, "left"), (-1.0, "right")):
+        limit = frame.to_local(getattr(frame, f"{word}_lateral_mass"))[1] - 6.0
+        before = local[local[:, 1] < limit]
         out = before[:, 0] * side
-        # C1's and C7's lie beside the canal by nature; a tip within the body's width would be no process.
-        if 10.0 < frame.to_local(frame.canal)[1] - 4.0 < tip[1] and out.max() > frame.half_size[0] + 4.0:
-            tip = before[out > out.max() - 1.5].mean(axis=0)
-            tips[name] = tuple(float(v) for v in tip @ np.array(frame.axes) + np.array(frame.center))
+        # A tip hardly beside the body is none: the label leaves the process out.
+        if frame.to_local(getattr(frame, f"{word}_transverse_tip"))[1] > limit and out.max() > frame.half_size[0] + 4:
+            tip = before[out > out.max() - 1.5].mean(axis=0) @ np.array(frame.axes) + np.array(frame.center)
+            tips[f"{word}_transverse_tip"] = tuple(float(v) for v in tip)
     return replace(frame, **tips)
 
 
