@@ -237,7 +237,7 @@ def demo(
 
 @evaluate_app.command("fractures")
 def evaluate_fractures(
-    data: Annotated[Path | None, typer.Argument(help="Folder of studies that neckfrac simulate wrote.")] = None,
+    data: Annotated[Path | None, typer.Argument(help="What neckfrac simulate wrote, or a folder of RSNA 2022.")] = None,
     studies: Annotated[int, typer.Option(help="How many studies are simulated when no folder is given.")] = 20,
     seed: Annotated[int, typer.Option(help="The same seed gives the same studies.")] = 0,
     anatomy: Anatomy = None,

@@ -306,6 +306,22 @@ def test_measured_figures_reach_the_model_card_and_only_that_of_the_weights_meas
     assert "0.99" not in (folder / "docs/README.md").read_text(encoding="utf-8")
 
 
+def card_of(folder: Path, trained_on: str, measured: dict[str, str]) -> str:
+    save(folder, "vertebrae", metadata={"eval_metrics": measured, "neckfrac": {"trained_on": trained_on}})
+    return (folder / "docs/README.md").read_text(encoding="utf-8")
+
+
+def test_the_card_of_a_fracture_network_tells_limits_first_and_what_patients_it_has_seen(tmp_path):
+    simulated = card_of(tmp_path / "a", "simulated CT only; no patient data", {"AUC": "0.7, simulated CT"})
+    parts = ("## Limits", "## Intended use", "## Training", "## Measured", "## CLAIM")
+    order = [simulated.index(part) for part in parts]
+    assert order == sorted(order) and "It has seen no patient" in simulated and "Not measured on patients" in simulated
+    assert "no annotators" in simulated and "Performance on external data | None" in simulated
+    real = card_of(tmp_path / "b", "simulated CT and RSNA 2022", {"AUC": "0.7, patients' CT"})
+    assert "It has seen no patient" not in real and "Not measured on patients" not in real
+    assert "no person's data" not in real and "Performance on external data | See" in real
+
+
 def test_bundles_are_listed_in_the_order_of_the_pipeline_and_found_by_step(tmp_path):
     for step, name in (("vertebrae", "a"), ("locate", "b"), ("segment", "c")):
         save(tmp_path / name, step)

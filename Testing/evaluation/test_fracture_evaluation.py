@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import shutil
 from dataclasses import replace
 from functools import partial
 
@@ -14,10 +15,13 @@ from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.bundles.bundle import load_bundle
 from neckfrac.cli import main
 from neckfrac.errors import InputError
+from neckfrac.evaluation import fracture_cases, fractures
 from neckfrac.evaluation.fracture_boxes import Marked
 from neckfrac.evaluation.fracture_card import in_words, record_fractures
 from neckfrac.evaluation.fracture_cases import Case, Known, folder_cases, known, simulated_cases, span
 from neckfrac.evaluation.fracture_pictures import ANSWERED, TRUE, draw, picture_name
+from neckfrac.evaluation.fracture_report import report
+from neckfrac.evaluation.fracture_rsna import is_rsna, rsna_cases
 from neckfrac.evaluation.fracture_summary import summarise, worst
 from neckfrac.evaluation.fractures import (
     RECORDS,
@@ -37,8 +41,10 @@ from neckfrac.pipeline.engine import Networks
 from neckfrac.progress import Progress
 from neckfrac.simulate.export import export_nrrd, read_truth, truth_of
 from neckfrac.simulate.fractures.fracture import make_fracture
+from neckfrac.simulate.rsna_layout import write_rsna_layout
 from neckfrac.simulate.scanner import Scanner
 from neckfrac.simulate.study import Grid, Variation, simulate_study
+from neckfrac.training.rsna import RSNAData
 from neckfrac.volume import CTVolume
 from pipeline.test_analyze import knowing, phantom
 from simulate.conftest import make_toy_neck
@@ -114,6 +120,40 @@ def test_studies_that_simulate_wrote_are_read_again(broken, tmp_path):
     assert read_truth(tmp_path / "data" / "one" / "truth.json")["simulated"]
     with pytest.raises(InputError, match="no study whose fractures are known"):
         list(folder_cases(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def rsna(tmp_path_factory):
+    """Two studies of the textbook neck in the layout of RSNA 2022, the first fractured."""
+    folder = tmp_path_factory.mktemp("rsna") / "data"
+    write_rsna_layout(folder, 2, 4, size=(60, 72, 64), spacing=(2.5, 1.6, 1.6), plain=True)
+    return folder
+
+
+def test_the_layout_of_rsna_2022_is_read_with_boxes_over_slices_made_one(rsna, tmp_path):
+    data = RSNAData(rsna)
+    broken, intact = (case.read() for case in rsna_cases(data))
+    truths = json.loads((rsna / "simulated.json").read_text(encoding="utf-8"))
+    assert broken.patient and not intact.patient and intact.boxes == () and any(broken.levels.values())
+    assert len(data.read_boxes(next(iter(data.labels)), broken.study.volume)) > len(broken.boxes) > 0
+    assert {marked.level for marked in broken.boxes} == {""} and set(broken.shares) == set(LEVEL_NAMES)
+    assert truths and is_rsna(rsna) and not is_rsna(tmp_path)
+
+
+def test_a_fractured_study_whose_boxes_nobody_marked_has_none_to_judge(rsna, tmp_path):
+    copied = shutil.copytree(rsna, tmp_path / "data")
+    (copied / "train_bounding_boxes.csv").unlink()
+    broken, intact = (case.read() for case in rsna_cases(RSNAData(copied)))
+    assert broken.boxes is None and intact.boxes == ()
+
+
+def test_only_a_folder_that_says_so_is_told_as_simulated(rsna, tmp_path, monkeypatch):
+    copied = shutil.copytree(rsna, tmp_path / "data")
+    monkeypatch.setattr(fractures, "evaluate_cases", lambda networks, cases, out, on, **_: (on, len(cases)))
+    assert fractures.evaluate_fractures(None, copied, tmp_path) == ("simulated CT", 2)
+    (copied / "simulated.json").unlink()
+    on, count = fractures.evaluate_fractures(None, copied, tmp_path)
+    assert "patients' CT" in on and "simulated" not in on and count == 2
 
 
 # --- the road -----------------------------------------------------------------------------------
@@ -218,6 +258,12 @@ def test_the_report_says_its_limits_first_and_needs_nothing_beside_it(evaluated)
     assert "nan" not in re.sub(r"data:[^\"]*", "", page).lower().split()
 
 
+def test_the_report_of_patients_does_not_speak_of_simulation(evaluated):
+    result, out, _, _ = evaluated
+    page = report({**result, "on": "patients' CT"}, out)
+    assert "somebody chose and labelled" in page and "All studies are simulated" not in page
+
+
 def test_every_level_gets_its_box_and_no_probability_changes(networks):
     boxing = with_every_box(networks)
     assert set(boxing.ensemble.thresholds["balanced"].values()) == {0.0}
@@ -319,8 +365,6 @@ def test_figures_are_not_recorded_for_other_weights(evaluated, tmp_path):
 
 
 def test_simulated_studies_are_evaluated_from_their_seed(networks, tmp_path, monkeypatch):
-    from neckfrac.evaluation import fracture_cases
-
     monkeypatch.setattr(fracture_cases, "_person", lambda number, seed, anatomy: make_toy_neck())
     small = {**simulated_cases.__kwdefaults__, "shape": SHAPE, "spacing": SPACING}
     monkeypatch.setattr(simulated_cases, "__kwdefaults__", small)

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from neckfrac.evaluation.fracture_boxes import Judged, Marked, at_operating_point, froc, judge, overlap
+from neckfrac.evaluation.fracture_boxes import (
+    Judged,
+    Marked,
+    at_operating_point,
+    froc,
+    froc_intervals,
+    judge,
+    overlap,
+)
 from neckfrac.evaluation.fracture_metrics import (
     best_constant,
     calls,
@@ -239,3 +247,14 @@ def test_a_free_response_curve_of_a_hand_worked_example():
     assert found["sensitivity"] == {"0.5": 0.5, "1": 0.5, "2": 0.75, "4": 0.75, "8": 0.75}
     points = list(zip(found["curve"]["false positives a study"], found["curve"]["sensitivity"], strict=True))
     assert points == [(0, 0), (0, 0.25), (0.5, 0.25), (0.5, 0.5), (1, 0.5), (1.5, 0.5), (1.5, 0.75)]
+
+
+def test_free_response_intervals_hold_the_curve_and_few_studies_have_none():
+    generator = np.random.default_rng(2)
+    hit, miss = [Judged(0.9, True), Judged(0.4, False)], [Judged(0.6, False)]
+    studies = [(hit if generator.random() < 0.7 else miss, 1) for _ in range(60)]
+    found, intervals = froc(studies)["sensitivity"], froc_intervals(studies)
+    assert intervals.keys() == found.keys()
+    for wanted, (low, high) in intervals.items():
+        assert low <= found[wanted] <= high and 0.1 < high - low < 0.35
+    assert set(froc_intervals(studies[:4]).values()) == {None}

@@ -7,9 +7,15 @@ from typing import Any
 from .. import DISCLAIMER
 
 SPINE = ("locate", "segment")  # steps that outline and name vertebrae; all others look for fractures
+UNSEEN = (
+    "Trained on simulated CT. It has seen no patient with a fracture; expect it to find fewer in patients than in "
+    "simulation."
+)
+UNMEASURED = (
+    "Not measured on patients: nothing is known of how well it finds a fracture in one, and what is measured here is "
+    "measured on simulated CT."
+)
 LIMITS = (
-    "Trained and measured on simulated CT. It has seen no patient with a fracture, so nothing is known of how well it "
-    "finds one in patients; expect less than is measured here.",
     "A fracture that it misses is not ruled out, and one that it finds is not proven. It must not decide about a "
     "person's care, nor the order in which scans are read.",
     "It sees what the segmentation gives it: a vertebra that is missed or named wrongly is judged wrongly.",
@@ -44,7 +50,8 @@ Not validated on patients. Do not use it to decide about a person's care.
 
 
 def _fracture_card(metadata: dict[str, Any]) -> str:
-    limits = "\n".join(f"- {limit}" for limit in LIMITS)
+    known = {UNSEEN: not trained_on_patients(metadata), UNMEASURED: not measured_on_patients(metadata)}
+    limits = "\n".join(f"- {limit}" for limit in (*(limit for limit, holds in known.items() if holds), *LIMITS))
     items = "\n".join(f"| {item} | {answer} |" for item, answer in claim(metadata).items())
     return f"""{_head(metadata)}
 
@@ -75,19 +82,32 @@ Items of the checklist (Tejani et al., Radiology: Artificial Intelligence 2024, 
 """
 
 
+def trained_on_patients(metadata: dict[str, Any]) -> bool:
+    """Whether the bundle says of its training data anything else than that they are simulated, or says nothing."""
+    return not metadata["neckfrac"]["trained_on"].startswith("simulated CT only")
+
+
+def measured_on_patients(metadata: dict[str, Any]) -> bool:
+    """Whether any of its figures is of patients."""
+    return any("patients' CT" in str(value) for value in metadata["eval_metrics"].values())
+
+
 def claim(metadata: dict[str, Any]) -> dict[str, str]:
-    """The items of CLAIM 2024 that apply to a network without patients, answered."""
-    measured = "see *Measured*" if metadata["eval_metrics"] else "not measured yet"
+    """The items of CLAIM 2024 that apply, answered from the metadata."""
+    patients, outside = trained_on_patients(metadata), measured_on_patients(metadata)
+    measured = "See *Measured*" if metadata["eval_metrics"] and not outside else "Not measured yet"
     return {
         "Category of AI, aim": f"Deep learning; {metadata['task']}",
         "Intended use and role": "Research: looks at each vertebra once it is segmented. See *Intended use*",
-        "Study design and goal": "No study of patients: model creation and feasibility, on simulation",
+        "Study design and goal": "Model creation and feasibility"
+        + (", on labelled scans collected before" if patients or outside else ", on simulation; no study of patients"),
         "Data sources": metadata["data_source"],
-        "Inclusion and exclusion": "Every simulated study; levels less than half in view are not judged",
+        "Inclusion and exclusion": "Every study of the source; simulated levels less than half in view are not judged",
         "Preprocessing": "HU clipped and scaled, crops on a 1 × 0.6 × 0.6 mm grid: `configs/inference.json`",
-        "De-identification": "Not needed: no person's data",
+        "De-identification": "As published by the data's source" if patients else "Not needed: no person's data",
         "Missing data": "A level that the segmentation misses counts as probability 0",
-        "Reference standard": "The simulator's own record of each fracture, voxel by voxel; no annotators",
+        "Reference standard": "In simulation the simulator's own record of each fracture, voxel by voxel"
+        + ("; of patients as the data's source describes" if patients or outside else "; no annotators"),
         "Partitions": "People, poses and scans of training, calibration and measuring have seeds apart. The anatomy "
         "of meshes, where used, is the same person throughout",
         "Sample size": "Chosen by the time it takes, not by a power calculation; intervals are given",
@@ -98,7 +118,7 @@ def claim(metadata: dict[str, Any]) -> dict[str, str]:
         "Metrics and uncertainty": "AUC, sensitivity and specificity, F2, Brier, ECE, RSNA 2022 loss, FROC; bootstrap "
         "over patients",
         "Performance on internal data": measured,
-        "Performance on external data": "None: no patients' data with known fractures were used",
+        "Performance on external data": "See *Measured*" if outside else "None: no patients with known fractures",
         "Robustness": "By pose, slice thickness, noise, kernel, field of view and metal: `neckfrac evaluate fractures`",
         "Explainability": "A heat map and a box for a suspected fracture; measured as FROC",
         "Failure analysis": "Pictures of the worst misses and false alarms: `neckfrac evaluate fractures`",

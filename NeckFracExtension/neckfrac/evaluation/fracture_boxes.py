@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..findings import Box
+from .fracture_metrics import FEW, called_from_the_top, interval, patient_draws
 from .metrics import rate
 
 HIT = 0.2  # intersection over union above which a box counts as a hit
@@ -84,6 +85,24 @@ def froc(studies: Sequence[tuple[Sequence[Judged], int]]) -> dict[str, Any]:
         },
         "curve": {"false positives a study": [x for x, _ in curve], "sensitivity": [y for _, y in curve]},
     }
+
+
+def froc_intervals(studies: Sequence[tuple[Sequence[Judged], int]], *, seed: int = 0) -> dict[str, list[float] | None]:
+    """95 % intervals of the sensitivities of `froc`, over studies drawn with replacement; None when there are FEW."""
+    targets = np.array([count for _, count in studies])
+    if np.count_nonzero(targets) < FEW:
+        return {f"{wanted:g}": None for wanted in FALSE_POSITIVES}
+    drawn = patient_draws(np.arange(len(studies)), seed=seed)
+    index = np.repeat(np.arange(len(studies)), [len(boxes) for boxes, _ in studies])
+    judged = [box for boxes, _ in studies for box in boxes]
+    probabilities, hit = np.array([b.probability for b in judged], float), np.array([b.hit for b in judged], bool)
+    hits, false, _ = called_from_the_top(probabilities, hit, drawn[:, index])
+    total, result = drawn @ targets, {}
+    for wanted in FALSE_POSITIVES:
+        best = np.where(false <= wanted * len(studies) + 1e-9, hits, 0).max(axis=1)
+        values = np.divide(best, total, out=np.full(len(best), np.nan), where=total > 0)
+        result[f"{wanted:g}"] = interval(values)
+    return result
 
 
 def at_operating_point(studies: Sequence[tuple[Sequence[Judged], int]]) -> dict[str, Any]:

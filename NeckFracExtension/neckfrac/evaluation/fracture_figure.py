@@ -69,7 +69,7 @@ def _draw_reliability(axes, ensemble: dict[str, Any]) -> None:
             axes.annotate(str(row["fractured"]["count"]), (across, up), (4, 4), textcoords="offset points", fontsize=6)
     error = ensemble["levels"]["ece"]
     title = "Reliability" if error is None else f"Reliability, ECE {error:.3f}"
-    axes.set(title=title, xlabel="probability of the ensemble", ylabel="share fractured")
+    axes.set(title=title, xlabel="probability, moved to this share", ylabel="share fractured")
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.legend(fontsize=6.5, loc="upper left", frameon=True, framealpha=0.9, edgecolor="none")
 

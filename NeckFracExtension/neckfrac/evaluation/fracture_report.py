@@ -19,7 +19,7 @@ from .fracture_pictures import FOLDER, picture_name
 # What the study's report has no use for: curves on a white card, baselines in grey, pictures of errors.
 MORE_STYLE = """
 .curves{background:#fff;border-radius:10px;padding:8px}.curves svg{width:100%;height:auto;display:block}
-.curves path{stroke:none;stroke-width:1}.curves text{fill:#222;stroke:none;text-anchor:unset;paint-order:unset}
+.curves path{stroke:none;stroke-width:1}.curves text{fill:#222;stroke:none;font-weight:400;text-anchor:unset;paint-order:unset}
 td{vertical-align:top}td small{display:block;color:var(--soft);white-space:nowrap}
 tr.baseline td{color:var(--soft);font-style:italic;font-weight:400}
 .errors{display:grid;grid-template-columns:repeat(auto-fill,minmax(330px,1fr));gap:14px}
@@ -98,11 +98,17 @@ def limits_of(result: dict[str, Any]) -> list[str]:
             "the networks were trained with. Fractures of patients look different; expect less there, how much less "
             "is not known."
         )
-        share = result["fractured studies"] / result["studies"]
+    else:
         said.append(
-            f"{share:.0%} of the studies are fractured, far more than where a scan is read for trauma. F1, F2, "
-            f"accuracy, Brier and ECE hold for that share; PPV and NPV are given for {PREVALENCE:.0%}."
+            "These are studies that somebody chose and labelled: figures elsewhere will differ. Which levels lie "
+            "within the scan is not always known; one outside it counts as a level in view. Boxes are judged where "
+            "they were marked, and in intact studies."
         )
+    share = result["fractured studies"] / result["studies"]
+    said.append(
+        f"{share:.0%} of the studies are fractured, likely more than where scans are read for trauma. F1, F2, "
+        f"accuracy, Brier and ECE hold for that share; PPV and NPV are given for {PREVALENCE:.0%}."
+    )
     levels = result["ensemble"]["levels"]
     if levels["fractured"] < 50:
         said.append(f"Only {levels['fractured']} fractured levels: the intervals are wide, and rightly so.")

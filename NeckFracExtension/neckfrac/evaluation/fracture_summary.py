@@ -11,7 +11,7 @@ from ..anatomy import LEVEL_NAMES
 from ..findings import Box
 from ..pipeline.combine import OPERATING_POINTS, PATIENT, Ensemble
 from .fracture_answers import Answer, Record, judged_levels, of_ensemble, of_member, pairs, patient_pairs
-from .fracture_boxes import Marked, at_operating_point, froc, judge
+from .fracture_boxes import Marked, at_operating_point, froc, froc_intervals, judge
 from .fracture_metrics import (
     best_constant,
     calls,
@@ -151,26 +151,16 @@ def of_boxes(records: list[Record], ensemble: Ensemble, seed: int) -> dict[str, 
         read = [([b for b in map(_read, r[key]) if keep(b)], list(map(_read, r["true boxes"]))) for r in marked]
         return [(judge(answers, truths), len(truths)) for answers, truths in read]
 
-    every = judged("boxes")
-    curve = froc(every)
-    intervals = {
-        wanted: drawn_by_patient(
-            lambda chosen, wanted=wanted: (froc([every[n] for n in chosen])["sensitivity"] or {}).get(wanted),
-            len(every),
-            seed=seed,
-            draws=100,
-        )
-        for wanted in curve["sensitivity"] or ()
-    }
+    every, everywhere = judged("boxes"), judged("vertebrae")
     return {
         "studies": len(marked),
-        "ensemble": {**curve, "intervals": intervals},
+        "ensemble": {**froc(every), "intervals": froc_intervals(every, seed=seed)},
         "operating points": {
             point: at_operating_point(judged("boxes", lambda b, t=limits: b.probability >= t[b.level]))
             for point, limits in ensemble.thresholds.items()
         },
         "baselines": {
-            "always positive: a box around every segmented vertebra": with_rates(judged("vertebrae")),
+            "always positive: a box around every segmented vertebra": with_rates(everywhere),
             "constant majority: no box": with_rates([([], count) for _, count in every]),
         },
     }

@@ -89,11 +89,23 @@ def evaluate_simulated_fractures(
 def evaluate_fractures(
     networks: Networks, folder: Path, out: Path, *, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """The figures on the studies in a folder; see `folder_cases` and `evaluate_cases`."""
-    source = {"seed": None, "anatomy": Path(folder).resolve().name}
-    command = f"neckfrac evaluate fractures {Path(folder).name}"
-    cases = list(folder_cases(folder))
-    return evaluate_cases(networks, cases, out, source=source, command=command, progress=progress)
+    """The figures on the studies in a folder: what `neckfrac simulate` wrote, or the layout of RSNA 2022.
+
+    See `folder_cases`, `rsna_cases` and `evaluate_cases`.
+    """
+    from .fracture_rsna import is_rsna, rsna_cases
+
+    name, on = Path(folder).resolve().name, "simulated CT"
+    if is_rsna(folder):
+        from ..training.rsna import RSNAData
+
+        data = RSNAData(folder)
+        on = on if data.simulated else "patients' CT in the layout of RSNA 2022"
+        cases = list(rsna_cases(data))
+    else:
+        cases = list(folder_cases(folder))
+    options = {"source": {"seed": None, "anatomy": name}, "command": f"neckfrac evaluate fractures {name}", "on": on}
+    return evaluate_cases(networks, cases, out, **options, progress=progress)
 
 
 def evaluate_cases(
