@@ -19,7 +19,8 @@ from .fracture_pictures import FOLDER, picture_name
 # What the study's report has no use for: curves on a white card, baselines in grey, pictures of errors.
 MORE_STYLE = """
 .curves{background:#fff;border-radius:10px;padding:8px}.curves svg{width:100%;height:auto;display:block}
-.curves path{stroke:none;stroke-width:1}.curves text{fill:#222;stroke:none;font-weight:400;text-anchor:unset;paint-order:unset}
+.curves path{stroke:none;stroke-width:1}
+.curves text{fill:#222;stroke:none;font-weight:400;text-anchor:unset;paint-order:unset}
 td{vertical-align:top}td small{display:block;color:var(--soft);white-space:nowrap}
 tr.baseline td{color:var(--soft);font-style:italic;font-weight:400}
 .errors{display:grid;grid-template-columns:repeat(auto-fill,minmax(330px,1fr));gap:14px}
