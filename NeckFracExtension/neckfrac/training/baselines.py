@@ -106,16 +106,17 @@ def train_baselines(
     cache = SampleCache(runs / "cache" / "sagittal")
     deadline = None if time_budget is None else time.monotonic() + time_budget
     jobs = [(question, name) for question in QUESTIONS for name in BASELINES]
+    parts = [cache.paths(held_out=held) for held in (False, True)]
+    examples = {question: [read_examples(paths, question) for paths in parts] for question in QUESTIONS}
+    if any(len(np.unique(learnt[1])) < 2 or not len(asked[1]) for learnt, asked in examples.values()):
+        raise InputError(
+            "There are too few sagittal samples for the baselines.",
+            where=cache.folder,
+            advice="Make more of them first: neckfrac train cache-sagittal",
+        )
     result: dict[str, object] = {"on": "simulated CT, one mid-sagittal image a neck", "steps": steps or STEPS}
     for question, classes in QUESTIONS.items():
-        examples = [read_examples(cache.paths(held_out=held), question) for held in (False, True)]
-        (images, truths), (asked, answers) = examples
-        if len(np.unique(truths)) < 2 or not len(answers):
-            raise InputError(
-                "There are too few sagittal samples for the baselines.",
-                where=cache.folder,
-                advice="Make them first: neckfrac train cache-sagittal",
-            )
+        (images, truths), (asked, answers) = examples[question]
         table = {"majority class": majority(truths, answers, len(classes))}
         for name in BASELINES:
             done = jobs.index((question, name))
