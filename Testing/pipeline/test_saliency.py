@@ -120,6 +120,20 @@ def test_grad_cam_looks_at_maps_through_which_all_of_model_two_passes(encoder):
         assert torch.equal(network(images)["logit"], network(0 * images)["logit"])
 
 
+def test_grad_cam_does_not_look_at_a_layer_that_a_shortcut_leads_round():
+    class Shortcut(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Conv2d(4, 2, 3, padding=1), nn.Conv2d(2, 2, 3, padding=1)
+
+        def forward(self, images):
+            maps = self.first(images[0])
+            return (maps + self.second(maps)).sum()
+
+    score = Score(Shortcut(), lambda network, images: network(images))
+    assert layer_to_look_at(score, images_of().requires_grad_()) == "network.first"
+
+
 def test_a_network_without_maps_can_not_be_explained_by_grad_cam():
     network = nn.Sequential(nn.Flatten(), nn.LazyLinear(1))
     network(images_of())

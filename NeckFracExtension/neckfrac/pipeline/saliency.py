@@ -18,7 +18,7 @@ from torch import nn
 from ..progress import Progress
 
 GRAD_CAM, SMOOTH_GRAD = "grad-cam", "smooth-grad"
-COARSEST = 8  # Grad-CAM looks at the deepest maps that still have 1 / COARSEST of the slices' resolution: 5 mm a cell
+COARSEST = 8  # Grad-CAM looks at maps of 1 / COARSEST of the slices' resolution or finer: at most 5 mm a cell
 SAMPLES = 10  # noisy copies of a vertebra that SmoothGrad averages over
 SPREAD = 0.05  # standard deviation of their noise as a share of the slices' range: about 90 HU of 1800
 BLUR = 1.0  # voxels in plane, of SmoothGrad's grain
@@ -102,9 +102,10 @@ def smooth_grad(score: Score, images: torch.Tensor, progress: Progress) -> np.nd
 
 
 def layer_to_look_at(score: Score, images: torch.Tensor) -> str:
-    """The deepest layer whose maps are not coarser than 1 / COARSEST, of the encoder where the network has one.
+    """The deepest layer of maps that all of the answer passes through, no coarser than 1 / COARSEST.
 
-    Layers within a block are passed over, because a shortcut leads round them, and so are layers used twice.
+    A layer that a shortcut leads round would tell a part of the story. When there is no such layer it is the deepest
+    that is not too coarse. Only the encoder is looked at where the network has one. images must require gradients.
     Raises RuntimeError for a network without maps.
     """
     start = "network.encoder" if hasattr(score.network, "encoder") else "network"
@@ -112,25 +113,38 @@ def layer_to_look_at(score: Score, images: torch.Tensor) -> str:
     seen: dict[str, list] = {}
 
     def note(name: str) -> Callable:
-        return lambda module, _, output: seen.setdefault(name, []).append((module, output))
+        return lambda module, _, output: seen.setdefault(name, []).append(output)
 
-    handles = [module.register_forward_hook(note(name)) for name, module in root.named_modules() if name]
-    try:
+    with _hooks({module: note(name) for name, module in root.named_modules() if name}):
         score(images)
+    maps = {name for name, calls in seen.items() if isinstance(calls[0], torch.Tensor) and calls[0].ndim == 4}
+    blocks = [f"{name}." for name in maps if not isinstance(root.get_submodule(name), nn.Sequential)]
+    found = []
+    for name, calls in seen.items():  # in the order in which they were done
+        if name in maps and len(calls) == 1 and not name.startswith(tuple(blocks)):
+            channels, *sides = calls[0].shape[1:]
+            if channels > 1 and min(sides) >= max(finest, 2):
+                found.append(name)
+    if not found:
+        raise RuntimeError("The network has no layer of maps that Grad-CAM could look at.")
+    whole = (name for name in reversed(found) if _decides_alone(score, root.get_submodule(name), images))
+    return f"{start}.{next(whole, found[-1])}"
+
+
+def _decides_alone(score: Score, layer: nn.Module, images: torch.Tensor) -> bool:
+    """Whether the answer hangs on the images through this layer only."""
+    with _hooks({layer: lambda module, _, output: output.detach()}):
+        return not score(images).requires_grad
+
+
+@contextmanager
+def _hooks(hooks: dict[nn.Module, Callable]) -> Iterator[None]:
+    handles = [module.register_forward_hook(hook) for module, hook in hooks.items()]
+    try:
+        yield
     finally:
         for handle in handles:
             handle.remove()
-    maps = {name for name, calls in seen.items() if isinstance(calls[0][1], torch.Tensor) and calls[0][1].ndim == 4}
-    blocks = {name for name in maps if not isinstance(seen[name][0][0], nn.Sequential)}
-    last = ""
-    for name, calls in seen.items():  # in the order in which they were done
-        inside = any(name.startswith(f"{block}.") for block in blocks)
-        if name in maps and len(calls) == 1 and not inside:
-            channels, *sides = calls[0][1].shape[1:]
-            last = name if channels > 1 and min(sides) >= max(finest, 2) else last
-    if not last:
-        raise RuntimeError("The network has no layer of maps that Grad-CAM could look at.")
-    return f"{start}.{last}"
 
 
 @contextmanager
