@@ -76,3 +76,10 @@ def test_a_cache_makes_each_sample_once_and_keeps_held_out_ones_apart(tmp_path):
     assert [path.stem for path in cache.paths(held_out=True)] == ["00000018", "00000019"]
     assert len(cache.paths(held_out=False)) == 18
     assert (SampleCache.load(cache.paths()[7])["hu"] == 7).all()
+
+
+def test_a_lesson_ends_at_its_step_and_the_rest_goes_on_from_there(tmp_path):
+    trainer = Trainer(network(), SCHEDULE, tmp_path / "t.safetensors")
+    until = SCHEDULE.steps // 2
+    assert trainer.fit(batches(), loss, until=until) and trainer.step == until
+    assert trainer.fit(batches(), loss) and trainer.step == SCHEDULE.steps

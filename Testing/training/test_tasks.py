@@ -5,6 +5,7 @@ from neckfrac.anatomy import N_CLASSES, THORACIC
 from neckfrac.training.batches import turned
 from neckfrac.training.locating import NO_DATA, cut_end, offset_targets
 from neckfrac.training.overlap import dice_and_cross_entropy
+from neckfrac.training.patches import patch_batches
 from neckfrac.training.segmenting import imitate_prior, segment_batches
 from neckfrac.training.slices import slice_batches
 from neckfrac.training.tasks import TASKS
@@ -130,6 +131,27 @@ def test_twins_come_together_and_look_alike_but_for_the_fracture(vertebrae, tmp_
     assert not torch.equal(images[0], images[2])
 
 
+def test_pieces_with_and_without_a_break_come_from_the_same_places(vertebrae):
+    batch = next(patch_batches(vertebrae, np.random.default_rng(0), size=2))
+    assert batch["image"].shape == (12, 1, 4, 64, 64) and batch["heat"].shape == (12, 1, 64, 64)
+    assert batch["target"][:6].sum() == 0 and batch["target"][6:].sum() >= 4, "the whole twin first"
+    assert torch.equal(batch["image"][:6], batch["image"][6:])
+    assert ((batch["heat"].sum(dim=(1, 2, 3)) >= 12) == batch["target"].bool()).all()
+
+
+def test_pieces_of_a_vertebra_without_twin_or_break_lie_on_it(tmp_path):
+    np.savez(tmp_path / "00000007.npz", **vertebra(broken=False))
+    batch = next(patch_batches([tmp_path / "00000007.npz"], np.random.default_rng(0), size=2))
+    assert batch["target"].sum() == 0 and (batch["image"][:, 0, 3].flatten(1).sum(dim=1) > 0).all()
+
+
+def test_vertebrae_whose_break_is_nowhere_known_give_no_pieces(tmp_path):
+    np.savez(tmp_path / "00000008.npz", **vertebra(broken=False), fractured=True, located=False)
+    np.savez(tmp_path / "00000010.npz", **vertebra())
+    batch = next(patch_batches([tmp_path / f"{n:08d}.npz" for n in (8, 10)], np.random.default_rng(0), size=4))
+    assert len(batch["image"]) == 6
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_turning_keeps_the_truth_on_its_place(seed):
     images, truth = torch.zeros(2, 3, 64, 64), torch.zeros(2, 64, 64)
@@ -184,3 +206,30 @@ def test_voxels_of_a_vertebra_point_to_its_centre_and_far_thoracic_ones_do_not_c
     assert np.allclose(np.stack([z, y, x]) + offsets[:, z, y, x] * 10, np.array([[31], [10], [10]]))
     assert counts[labels == 4].all() and not counts[labels == 0].any()
     assert counts[18, 10, 10] and not counts[6, 10, 10]
+
+
+def test_model_two_learns_from_pieces_first_and_then_from_whole_vertebrae(tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from neckfrac.training import train as training
+
+    cache, seen = tmp_path / "cache" / "vertebrae", []
+    cache.mkdir(parents=True)
+    (cache / "about.json").write_text('{"anatomy": "built-in"}')
+    for n in (2, 3):
+        np.savez(cache / f"{n:08d}.npz", **vertebra(n == 3))
+
+    def told(name, batches):
+        def told_batches(paths, generator):
+            for batch in batches(paths, generator, 2):
+                seen.append(name)
+                yield batch
+
+        return told_batches
+
+    task = TASKS["model2"]
+    first = replace(task.first, batches=told("pieces", task.first.batches))
+    monkeypatch.setitem(TASKS, "model2", replace(task, batches=told("whole", task.batches), first=first))
+    assert training.train("model2", tmp_path, steps=4)
+    assert seen == ["pieces"] * 3 + ["whole"]
+    assert training.train("model2", tmp_path, steps=4) and len(seen) == 4, "it is finished"

@@ -26,21 +26,25 @@ def augment_hu(hu: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return hu
 
 
-def looks(paths: list[Path], generator: np.random.Generator) -> Iterator[tuple[Sample, int]]:
-    """Samples of single vertebrae without end, each with the seed of its look.
-
-    Twins, broken and whole (`vertebra_sample`), come one after the other with the same look, so that nothing but the
-    fracture tells them apart: without that a network was at chance for a thousand steps.
-    """
+def twins(paths: list[Path], generator: np.random.Generator) -> Iterator[list[Path]]:
+    """The paths without end, shuffled anew each time round, those of one person (`vertebra_sample`) together."""
     people: dict[int, list[Path]] = {}
     for path in paths:
         people.setdefault(int(path.stem) // 2, []).append(path)
     groups = list(people.values())
     while True:
-        for n in generator.permutation(len(groups)):
-            seed = int(generator.integers(2**32))
-            for path in groups[n]:
-                yield SampleCache.load(path), seed
+        yield from (groups[n] for n in generator.permutation(len(groups)))
+
+
+def looks(paths: list[Path], generator: np.random.Generator) -> Iterator[tuple[Sample, int]]:
+    """Samples of single vertebrae without end, each with the seed of its look.
+
+    Twins come one after the other with the same look, so that nothing but the fracture tells them apart.
+    """
+    for group in twins(paths, generator):
+        seed = int(generator.integers(2**32))
+        for path in group:
+            yield SampleCache.load(path), seed
 
 
 def shuffled(paths: list[Path], generator: np.random.Generator) -> Iterator[Path]:

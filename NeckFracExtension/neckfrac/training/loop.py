@@ -54,18 +54,20 @@ class Trainer:
         *,
         time_budget: float | None = None,
         progress: Progress | None = None,
+        until: int | None = None,
         every: int = 50,
         reduced: bool = True,
     ) -> bool:
         """Train until the last step or for `time_budget` seconds; saves either way. True when it is finished.
 
+        until: stop at this step instead of the schedule's last.
         reduced: bfloat16 where PyTorch thinks it safe; it slows depthwise convolutions on a CPU down.
         """
         progress = progress or Progress()
-        began = time.monotonic()
+        began, last = time.monotonic(), self.schedule.steps if until is None else until
         running, counted = 0.0, 0
         self.network.train()
-        while self.step < self.schedule.steps:
+        while self.step < last:
             if time_budget is not None and time.monotonic() - began > time_budget:
                 break
             batch = {name: value.to(self.device, non_blocking=True) for name, value in next(batches).items()}
@@ -80,7 +82,7 @@ class Trainer:
             self.step += 1
             self._average()
             running, counted = running + float(value.detach()), counted + 1
-            if self.step % every == 0 or self.step == self.schedule.steps:
+            if self.step % every == 0 or self.step == last:
                 self.history.append(
                     {"step": self.step, "loss": running / counted, "seconds": time.monotonic() - began}
                 )
@@ -88,7 +90,7 @@ class Trainer:
                 self.save()
             progress.step(self.step / self.schedule.steps)
         self.save()
-        return self.step >= self.schedule.steps
+        return self.step >= last
 
     def averaged_network(self) -> nn.Module:
         """The network with its averaged weights, in eval mode."""

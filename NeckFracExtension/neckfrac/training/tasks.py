@@ -16,12 +16,22 @@ from ..pipeline.intensity import BONE_WINDOW, TISSUE_AND_BONE
 from .batches import Batch
 from .locating import locate_batches, locate_loss
 from .loop import Schedule
+from .patches import patch_batches, patch_loss
 from .sagittal import sagittal_batches, sagittal_loss
 from .samples import LOCATE_PATCH
 from .segmenting import NEIGHBOURS, WINDOW, segment_batches, segment_loss
 from .slices import SLICE_FIELD, SLICE_SIZE, slice_batches, slice_loss
 from .three_planes import PLANE_BONE, PLANE_ROWS, PLANE_SIZE, PLANE_TISSUE, PLANE_VIEWS, plane_batches, plane_loss
 from .vertebrae import VERTEBRA_SIZE, VERTEBRA_SLICES, vertebra_batches, vertebra_loss
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a network learns first, for a share of its schedule's steps."""
+
+    share: float
+    batches: Callable[[list[Path], np.random.Generator], Iterator[Batch]]
+    loss: Callable[[nn.Module, Batch], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,7 @@ class Task:
     loss: Callable[[nn.Module, Batch], torch.Tensor]
     description: str
     reduced: bool = True  # bfloat16 in training
+    first: Lesson | None = None
 
 
 TASKS: dict[str, Task] = {
@@ -96,12 +107,13 @@ TASKS: dict[str, Task] = {
             "neckfrac-model-two",
             "vertebrae",
             {"_target_": "neckfrac.networks.vertebra_sequence.VertebraSequence", "slices": VERTEBRA_SLICES,
-             "widths": [16, 48, 96, 160]},
+             "widths": [16, 32, 64, 128]},
             {**TISSUE_AND_BONE.to_dict(), "slices": VERTEBRA_SLICES, "size": VERTEBRA_SIZE},
-            Schedule(steps=6000, learning_rate=2e-3, warm_up=200),
+            Schedule(steps=4400, learning_rate=2e-3, warm_up=200),
             vertebra_batches,
             vertebra_loss,
             "Model II: ResNet and bidirectional GRU over a vertebra's slices, its mask as a channel.",
+            first=Lesson(0.75, patch_batches, patch_loss),
         ),
         Task(
             "planes",

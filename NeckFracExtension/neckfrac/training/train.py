@@ -110,8 +110,19 @@ def train(
         add_source(runs / f"{name}.sources.json", *read_sources(cache.folder / "about.json"))
     paths = [path for cache in read for path in cache.paths(held_out=False)]
     generator = np.random.default_rng([3, trainer.step])
-    batches = task.batches(paths, generator)
-    return trainer.fit(batches, task.loss, time_budget=time_budget, progress=progress, reduced=task.reduced)
+    lessons = [(task.batches, task.loss, trainer.schedule.steps)]
+    if task.first:
+        lessons.insert(0, (task.first.batches, task.first.loss, round(task.first.share * trainer.schedule.steps)))
+    deadline, finished = None if time_budget is None else time.monotonic() + time_budget, True
+    for batches, loss, until in lessons:
+        if trainer.step < until:
+            left = None if deadline is None else deadline - time.monotonic()
+            finished = trainer.fit(
+                batches(paths, generator), loss, time_budget=left, progress=progress, until=until, reduced=task.reduced
+            )
+            if not finished:
+                break
+    return finished
 
 
 def train_spine(
