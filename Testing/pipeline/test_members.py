@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 from neckfrac.anatomy import LEVEL_NAMES, LEVELS
+from neckfrac.pipeline.classify import Opinion
 from neckfrac.pipeline.combine import Ensemble, Member
 from neckfrac.pipeline.conclude import level_probabilities, members_of
 from neckfrac.pipeline.engine import Networks
 from neckfrac.pipeline.explain import draw
 from neckfrac.pipeline.grids import FINE_SPACING, Lattice
 from neckfrac.pipeline.intensity import TISSUE_AND_BONE
-from neckfrac.pipeline.members import ask_members
+from neckfrac.pipeline.members import ask_members, heaviest_first
 from neckfrac.pipeline.sagittal import MARGIN, classify_sagittal, nine_planes, shown
 from neckfrac.pipeline.segment import Segmented
 from neckfrac.pipeline.three_planes import DEPTH, box_about, pictures, places_in, tissue_window, views_of
@@ -50,6 +51,23 @@ def box(size=128):
     mask = torch.zeros(hu.shape, dtype=torch.bool)
     mask[20:60, 70:100, 40:110] = True
     return hu, mask, box_about(hu, mask, size)
+
+
+def test_the_member_that_counts_most_draws_the_box(models):
+    networks = Networks(models, "cpu")
+    assert networks.ensemble.levels["tiny-vertebrae"].weight > networks.ensemble.levels["tiny-slices"].weight
+    segmented = neck()
+    opinions = ask_members(segmented, networks, Progress())
+    first, *others = heaviest_first({"stranger": Opinion({}), **opinions}, networks)
+    assert first is opinions["tiny-vertebrae"] and others[0] is opinions["tiny-slices"]
+
+    crop, heat = first.heat["C4"]
+    low, high = np.zeros_like(heat), np.zeros_like(heat)
+    low[0, heat.shape[1] // 2, heat.shape[2] // 2] = high[-1, heat.shape[1] // 2, heat.shape[2] // 2] = 1
+    told = [Opinion({}, None, {"C4": (crop, part)}) for part in (low, high)]
+    volume = CTVolume(segmented.hu, np.array([[0.6, 0, 0, -30], [0, 0.6, 0, -30], [0, 0, 1, 500], [0, 0, 0, 1.0]]))
+    boxes = [draw(segmented, order, ["C4"], volume, np.zeros(volume.shape, np.uint8)) for order in (told, told[::-1])]
+    assert boxes[0]["C4"].center[2] < boxes[1]["C4"].center[2] - 5
 
 
 def test_every_member_in_the_folder_is_asked_and_counts(larger):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 LEVELS_SHARE = 0.8  # of the patient's probability that comes from the levels; the rest is Model I's patient head
 # What each operating point is to reach on the rows that fit it; nothing: the best sum of both (Youden).
 WANTED = {"sensitive": {"sensitivity": 0.95}, "balanced": {}, "specific": {"specificity": 0.95}}
+WHOLE_NECK = ("sagittal",)  # steps that have no opinion on a single vertebra
 LEAST_ROWS = 25  # broken and whole vertebrae each, from which a level has a threshold of its own
 
 
@@ -46,7 +47,10 @@ class Row:
 
 
 def opinions_on(sample: dict, networks: Networks, generator: np.random.Generator) -> dict[str, Opinion]:
-    """Each member's opinions on a `vertebra_sample`, its vertebra's mask imitated as a network would draw it."""
+    """Each member's opinions on a `vertebra_sample`, its vertebra's mask imitated as a network would draw it.
+
+    Members that need a whole neck (WHOLE_NECK) have none.
+    """
     from ..pipeline.grids import FINE_SPACING, Lattice
     from ..pipeline.members import CLASSIFY
     from ..pipeline.segment import Segmented
@@ -60,6 +64,7 @@ def opinions_on(sample: dict, networks: Networks, generator: np.random.Generator
     return {
         name: CLASSIFY[bundle.step](segmented, progress=Progress(), **networks.arguments(name))
         for name, bundle in networks.members.items()
+        if bundle.step not in WHOLE_NECK
     }
 
 

@@ -38,7 +38,7 @@ def analyze(
     from .explain_members import member_to_explain, redraw
     from .grids import coarse
     from .locate import locate
-    from .members import ask_members
+    from .members import ask_members, heaviest_first
     from .segment import anchors_onto_volume, onto_volume, segment
 
     if operating_point not in OPERATING_POINTS:
@@ -78,7 +78,7 @@ def analyze(
 
     with progress.stage("Drawing boxes", until=0.92 if explained else 1.0):
         suspected = [name for name, probability in probabilities.items() if probability >= thresholds[name]]
-        boxes = draw(segmented, opinions.values(), suspected, volume, reorientation.apply(heat))
+        boxes = draw(segmented, heaviest_first(opinions, networks), suspected, volume, reorientation.apply(heat))
     explanation = ""
     if explained:
         with progress.stage("Explaining", until=1.0):

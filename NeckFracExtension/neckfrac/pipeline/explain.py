@@ -25,6 +25,7 @@ def draw(
 ) -> dict[str, Box]:
     """Write the members' heat onto the volume's own voxels and box each suspected level.
 
+    opinions: of the members, heaviest first: the first that has heat for a level draws its box.
     into: zeros, uint8 [z, y, x], the volume's shape; becomes 0...100.
     """
     fine, boxes = np.zeros(segmented.labels.shape, np.uint8), {}
@@ -32,7 +33,7 @@ def draw(
         for name, (crop, heat) in opinion.heat.items():
             warmth, place = level_heat(segmented, name, crop, heat)
             fine[place] = np.maximum(fine[place], np.rint(100 * warmth).astype(np.uint8))
-            if name in suspected and warmth.any():
+            if name in suspected and name not in boxes and warmth.any():
                 boxes[name] = box_of(segmented, warmth, place)
     target = seen_by(segmented.lattice, volume)
     into[place_in(volume, target)] = onto(fine, segmented.lattice, target)

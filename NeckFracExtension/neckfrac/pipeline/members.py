@@ -43,3 +43,13 @@ def ask_members(segmented: Segmented, networks: Networks, progress: Progress) ->
     if not opinions:
         raise RuntimeError("Every member of the ensemble failed.")
     return opinions
+
+
+def heaviest_first(opinions: dict[str, Opinion], networks: Networks) -> list[Opinion]:
+    """The opinions, that of the member which counts most in the ensemble first."""
+    members = networks.ensemble.levels
+
+    def weight(name: str) -> float:
+        return members[name].weight if name in members else 0.0
+
+    return [opinions[name] for name in sorted(opinions, key=weight, reverse=True)]
