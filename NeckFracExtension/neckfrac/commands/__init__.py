@@ -1,0 +1,1 @@
+"""The sub-commands of `neckfrac`: options in, one call of the engine, words out."""

@@ -1,0 +1,151 @@
+"""`neckfrac evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Anatomy, Device, Models, Quiet, Threads
+
+app = typer.Typer(help="Measure the networks; prints JSON.", no_args_is_help=True)
+
+
+@app.command("fractures")
+def evaluate_fractures(
+    data: Annotated[Path | None, typer.Argument(help="What neckfrac simulate wrote, or a folder of RSNA 2022.")] = None,
+    studies: Annotated[int, typer.Option(help="How many studies are simulated when no folder is given.")] = 20,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same studies.")] = 0,
+    anatomy: Anatomy = None,
+    out: Annotated[Path, typer.Option(help="Folder for results; goes on from what is there.")] = Path("fractures"),
+    record: Annotated[bool, typer.Option("--record", help="Write the figures into the bundles' model cards.")] = False,
+    device: Device = "auto",
+    threads: Threads = None,
+    models: Models = None,
+    quiet: Quiet = False,
+) -> None:
+    """How well fractures are found, beside baselines: simulated studies or a folder; writes JSON and HTML."""
+    from ..evaluation.fracture_card import record_fractures
+    from ..evaluation.fractures import REPORT, RESULT, evaluate_fractures, evaluate_simulated_fractures
+    from ..terminal import shown_progress
+
+    with shown_progress(quiet=quiet) as progress, progress.stage("Evaluating", 1.0):
+        from ..pipeline.engine import Networks
+
+        networks = Networks(models, device, threads)
+        if data:
+            result = evaluate_fractures(networks, data, out, progress=progress)
+        else:
+            result = evaluate_simulated_fractures(
+                networks, studies, out, seed=seed, anatomy=anatomy, progress=progress
+            )
+    if record:
+        record_fractures(networks, result)
+    for name in (RESULT, REPORT):
+        typer.echo(str(out / name))
+
+
+@app.command("segment")
+def evaluate_segment(
+    studies: Annotated[int, typer.Option(help="How many simulated studies.")] = 20,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same studies.")] = 0,
+    anatomy: Anatomy = None,
+    study: Annotated[Path | None, typer.Option(help="A real CT instead of simulated ones.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="Its true labels, 1 to 7: NIfTI, NRRD.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for segment.json; default: none.")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Write the figures into the bundles' model cards.")] = False,
+    device: Device = "auto",
+    threads: Threads = None,
+    models: Models = None,
+    quiet: Quiet = False,
+) -> None:
+    """How well C1 to C7 are segmented and named: held-out simulated studies, or a CT with labels; prints JSON."""
+    import json
+
+    from ..errors import InputError
+    from ..evaluation.segmentation import evaluate_labelled, evaluate_simulated
+    from ..terminal import shown_progress
+
+    if (study is None) != (reference is None):
+        raise InputError("--study and --reference belong together.", advice="Give both, or neither.")
+    with shown_progress(quiet=quiet) as progress, progress.stage("Evaluating", 1.0):
+        from ..pipeline.engine import Networks
+
+        networks = Networks(models, device, threads)
+        if study and reference:
+            result = evaluate_labelled(study, reference, networks, progress=progress)
+        else:
+            result = evaluate_simulated(studies, networks, seed=seed, anatomy=anatomy, progress=progress)
+    told = json.dumps(result, indent=2)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "segment.json").write_text(told, encoding="utf-8")
+    if record:
+        from ..bundles.bundle import record_measured
+        from ..evaluation.segmentation import in_words
+
+        for bundle in (networks.bundles[step] for step in ("locate", "segment")):
+            record_measured(bundle.folder, result["bundles"][bundle.name], in_words(result))
+    typer.echo(told)
+
+
+@app.command("robustness")
+def evaluate_robustness(
+    out: Annotated[Path, typer.Option(help="Folder for results and figure; goes on from what is there.")],
+    subjects: Annotated[int, typer.Option(min=1, help="Simulated people a point of a curve.")] = 4,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same scans.")] = 0,
+    condition: Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")] = None,
+    anatomy: Anatomy = None,
+    study: Annotated[Path | None, typer.Option(help="A real CT to resample instead of simulated people.")] = None,
+    landmarks: Annotated[Path | None, typer.Option(help="JSON with points in that CT's levels.")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    models: Models = None,
+    quiet: Quiet = False,
+) -> None:
+    """Segmentation and names as the scan gets worse; draws robustness.svg from all results in the folder."""
+    from ..evaluation.figure import draw_robustness
+    from ..evaluation.robustness import sweep_real, sweep_simulated
+    from ..terminal import shown_progress
+
+    with shown_progress(quiet=quiet) as progress, progress.stage("Sweeping", 1.0):
+        from ..pipeline.engine import Networks
+
+        networks, options = Networks(models, device, threads), {"seed": seed, "chosen": condition or ()}
+        if study:
+            sweep_real(networks, out, study, landmarks=landmarks, progress=progress, **options)
+        else:
+            sweep_simulated(networks, out, subjects=subjects, anatomy=anatomy, progress=progress, **options)
+    for path in draw_robustness(out):
+        typer.echo(str(path))
+
+
+@app.command("explanations")
+def evaluate_explanations(
+    samples: Annotated[int, typer.Option(min=1, help="How many simulated fractured vertebrae.")] = 40,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same vertebrae.")] = 0,
+    anatomy: Anatomy = None,
+    cache: Annotated[Path | None, typer.Option(help="Held-out samples of this folder instead of new ones.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for explanations.json; default: none.")] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    models: Models = None,
+    quiet: Quiet = False,
+) -> None:
+    """Whether heat maps, Grad-CAM and SmoothGrad show the fracture, on simulated vertebrae; prints JSON."""
+    import json
+
+    from ..evaluation.explanations import evaluate_explanations
+    from ..terminal import shown_progress
+
+    with shown_progress(quiet=quiet) as progress, progress.stage("Explaining", 1.0):
+        from ..pipeline.engine import Networks
+
+        networks = Networks(models, device, threads)
+        result = evaluate_explanations(networks, samples, seed=seed, anatomy=anatomy, cache=cache, progress=progress)
+    told = json.dumps(result, indent=2)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "explanations.json").write_text(told + "\n", encoding="utf-8")
+    typer.echo(told)

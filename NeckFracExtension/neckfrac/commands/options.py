@@ -1,0 +1,16 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Models = Annotated[Path | None, typer.Option("--models", help="Folder of bundles; default: those of the project.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json-progress", help="Progress as JSON lines on standard output.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result once the new one is whole.")]
+Anatomy = Annotated[Path | None, typer.Option(help="Folder of meshes (BodyParts3D layout); default: built in.")]
