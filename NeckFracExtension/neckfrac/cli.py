@@ -20,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+
 @app.command()
 def analyze(
     study: Annotated[list[str], typer.Argument(help="DICOM folder, files or zip; NIfTI, NRRD or MHA.")],

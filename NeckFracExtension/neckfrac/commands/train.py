@@ -28,7 +28,7 @@ def train(
     rsna: Annotated[Path | None, typer.Option(help="cache-vertebrae: from this folder of RSNA 2022.")] = None,
     most_gb: Annotated[float, typer.Option(help="With --rsna: how large its cache may grow.")] = 20.0,
     prevalence: Annotated[
-        float, typer.Option(min=0.001, max=0.9, help="ensemble: share of fractured patients that probabilities are for.")
+        float, typer.Option(min=0.001, max=0.9, help="ensemble: share of fractured patients to calibrate for.")
     ] = 0.05,
     device: Device = "auto",
     threads: Threads = None,
