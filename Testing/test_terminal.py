@@ -171,7 +171,7 @@ def test_the_table_says_what_is_seen_what_is_called_and_what_is_true(wide, capsy
     text = capsys.readouterr().out
     table = {row[0]: row for row in rows(text)}
     assert table["C1"][1:3] == ["0.08", "negative"] and table["C1"][-1] == "intact"
-    assert table["C2"][1:5] == ["0.87", "positive", "high", "100%"] and table["C2"][-1] == "fractured"
+    assert table["C2"][1:5] == ["0.87", "positive", "medium", "100%"] and table["C2"][-1] == "fractured"
     assert table["C7"][1:4] == ["", "not seen", ""] and table["C7"][-1] == "fractured"
     assert table["Patient"][1:3] == ["0.91", "positive"] and table["Patient"][-1] == "fractured"
     assert table["C2"][6] == "0.87", "the member's own probability"
