@@ -10,7 +10,18 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from neckfrac import DISCLAIMER, __version__
 from neckfrac.anatomy import LEVEL_NAMES
-from neckfrac.findings import NOT_SEEN, POSITIVE, SCHEMA_VERSION, SEVERITIES, Box, Findings, Naming, severity
+from neckfrac.findings import (
+    NOT_SEEN,
+    POSITIVE,
+    SCHEMA_VERSION,
+    SEVERITIES,
+    Box,
+    Findings,
+    Naming,
+    as_figure,
+    on_scale,
+    severity,
+)
 from output_case import UNCERTAIN, make_analysis, with_naming
 
 probability = st.floats(0, 1)
@@ -156,3 +167,16 @@ def test_severity_is_the_same_whatever_the_prevalence_that_probabilities_are_giv
     odds = p * (1 - threshold) / ((1 - p) * threshold)
     assume(min(abs(odds / step - 1) for step in (1.0, 4.0, 16.0)) > 1e-6)
     assert severity(p, threshold) == severity(moved(p), moved(threshold))
+
+
+def test_a_probability_is_told_in_two_digits_that_count():
+    told = {None: "", 0.874: "0.87", 0.1: "0.10", 0.0996: "0.10", 0.034: "0.034", 0.0042: "0.0042", 1e-5: "<0.001"}
+    assert {value: as_figure(value) for value in told} == told
+    assert as_figure(1.0) == "1.00"
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_bars_keep_the_order_of_probabilities_and_stay_in_their_frame(one, other):
+    low, high = sorted((one, other))
+    assert 0 <= on_scale(low) <= on_scale(high) <= 1
+    assert on_scale(0.5) == 0.5 and on_scale(0.02) - on_scale(0.01) > 0.04

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -28,6 +29,23 @@ def severity(probability: float, threshold: float) -> str | None:
         return None
     times = probability * max(1 - threshold, 1e-9) / max((1 - probability) * threshold, 1e-12)
     return SEVERITIES[sum(times >= most for most in SEVERITY_ODDS)]
+
+
+def as_figure(probability: float | None) -> str:
+    """A probability for a reader, two digits that count: "0.87", "0.034", "<0.001"; "" for None."""
+    if probability is None:
+        return ""
+    return f"{probability:.2f}" if probability >= 0.0995 else f"{probability:.2g}" if probability >= 0.001 else "<0.001"
+
+
+def on_scale(probability: float) -> float:
+    """Where a probability lies (0 to 1) on a scale of log-odds from 1 to 999 of 1,000.
+
+    At a low prevalence most probabilities are small, and on an even scale none could be told from another.
+    """
+    ends = math.log(999.0)
+    inside = min(max(probability, 0.001), 0.999)
+    return 0.5 + 0.5 * math.log(inside / (1 - inside)) / ends
 
 
 @dataclass(frozen=True)
@@ -157,7 +175,8 @@ class Findings:
     patient_status: "positive", "negative" or "not seen" (no cervical spine found).
     geometry: shape [z, y, x], spacing [z, y, x] mm and the 4x4 LPS affine of the grid that labels and
     heat map lie on. timings: seconds by stage. explanation: what drew the heat map and of which member ("Grad-CAM of
-    neckfrac-model-two"); "" for the members' own heat maps.
+    neckfrac-model-two"); "" for the members' own heat maps. prevalence: share of fractured patients at which the
+    probabilities hold; None when that is not known.
     """
 
     study: StudyIdentity
@@ -173,6 +192,7 @@ class Findings:
     geometry: dict[str, Any] = field(default_factory=dict)
     naming: Naming = Naming()
     explanation: str = ""
+    prevalence: float | None = None
 
     @property
     def positive(self) -> tuple[VertebraFinding, ...]:
@@ -182,6 +202,12 @@ class Findings:
     def further_warnings(self) -> tuple[str, ...]:
         """The warnings without the sentence about uncertain names, which is shown on its own."""
         return tuple(warning for warning in self.warnings if warning != self.naming.sentence())
+
+    def prevalence_in_words(self) -> str:
+        """For a reader, what the probabilities take for granted; "" when that is not known."""
+        if self.prevalence is None:
+            return ""
+        return f"Probabilities are for a hospital in which {self.prevalence:.0%} of the patients scanned are fractured."
 
     def levels_in_words(self, levels: tuple[VertebraFinding, ...]) -> str:
         """Levels in a row for a reader: "C2, C4", or "C2 or C3; C4 or C5" when their names are uncertain."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from . import DISCLAIMER
-from .findings import NOT_SEEN, POSITIVE, Findings
+from .findings import NOT_SEEN, POSITIVE, Findings, as_figure
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -114,24 +114,24 @@ def show_findings(findings: Findings, *, truth: dict[str, bool] | None = None, f
         style = "bold red" if level.status == POSITIVE else "dim" if level.status == NOT_SEEN else None
         row = [
             naming.either(level.level),
-            _number(level.probability),
+            as_figure(level.probability),
             level.status,
             level.severity or "",
             f"{level.share_in_view:.0%}",
-            _number(level.threshold),
-            *(_number(level.members.get(name)) for name in members),
+            as_figure(level.threshold),
+            *(as_figure(level.members.get(name)) for name in members),
         ]
         if truth is not None:
             row.append("fractured" if truth.get(level.level) else "intact")
         table.add_row(*row, style=style)
     patient = [
         "Patient",
-        _number(findings.patient_probability),
+        as_figure(findings.patient_probability),
         findings.patient_status,
         "",
         "",
-        _number(findings.patient_threshold),
-        *(_number(findings.patient_members.get(name)) for name in members),
+        as_figure(findings.patient_threshold),
+        *(as_figure(findings.patient_members.get(name)) for name in members),
     ]
     if truth is not None:
         patient.append("fractured" if any(truth.values()) else "intact")
@@ -159,5 +159,3 @@ def _members(findings: Findings) -> list[str]:
     return [model.name for model in findings.models if model.name in names]
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"

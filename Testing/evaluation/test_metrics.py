@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from neckfrac.anatomy import LEVEL_NAMES
-from neckfrac.evaluation.calibrate import Row, fit_ensemble, platt
+from neckfrac.evaluation.calibrate import Row, fit_ensemble, level_thresholds, platt
 from neckfrac.evaluation.metrics import at_threshold, auc, dice, summary, threshold_for
 from neckfrac.pipeline.combine import any_of, combine, level_prevalence
 
@@ -59,10 +59,19 @@ def test_the_ensemble_is_measured_on_people_who_did_not_fit_it():
     assert weight["m-two"] > weight["m-three"] > weight["m-one"]
     assert sum(weight.values()) == pytest.approx(1, abs=1e-3)
     measured = ensemble.measured
-    assert measured["ensemble"]["n"] == 350 and measured["ensemble"]["fractured"] == 175
+    assert measured["ensemble"]["n"] == 700 and measured["ensemble"]["fractured"] == 350
     assert measured["ensemble"]["auc"] > max(0.85, measured["members"]["m-three"]["auc"])
     assert abs(measured["members"]["m-one"]["auc"] - 0.5) < 0.1
     assert measured["ensemble"]["always positive"]["specificity"] == 0
+
+
+def test_what_was_fitted_to_noise_alone_is_measured_as_noise():
+    generator = np.random.default_rng(5)
+    rows = [
+        Row("C3", {"m-one": float(generator.random()), "m-two": float(generator.random())}, bool(n % 2), n // 2)
+        for n in range(400)
+    ]
+    assert abs(fit_ensemble(rows).measured["ensemble"]["auc"] - 0.5) < 0.08
 
 
 def test_probabilities_of_the_ensemble_hold_at_the_wanted_prevalence():
@@ -77,13 +86,32 @@ def test_probabilities_of_the_ensemble_hold_at_the_wanted_prevalence():
     assert any_of([level_prevalence(0.05)] * 7) == pytest.approx(0.05 * 1444 / 961, rel=0.05)
 
 
+def test_thresholds_of_levels_are_chosen_for_the_patient_who_has_seven():
+    generator = np.random.default_rng(7)
+    rows = made_rows(1400)
+    p, truths = np.array([row.members["m-two"] for row in rows]), np.array([row.fractured for row in rows])
+    intact, broken = p[~truths], p[truths]
+    patients = generator.choice(intact, (4000, 7))
+    hurt = np.column_stack([generator.choice(intact, (4000, 6)), generator.choice(broken, 4000)])
+    balanced, sensitive, specific = (
+        level_thresholds(rows, p, **wanted)["C4"] for wanted in ({}, {"sensitivity": 0.95}, {"specificity": 0.95})
+    )
+    assert sensitive < balanced < specific
+    assert (patients < specific).all(axis=1).mean() == pytest.approx(0.95, abs=0.04)
+    assert (hurt >= sensitive).any(axis=1).mean() == pytest.approx(0.95, abs=0.03)
+    by_level = threshold_for(p, truths)
+    best = (patients < balanced).all(axis=1).mean() + (hurt >= balanced).any(axis=1).mean()
+    naive = (patients < by_level).all(axis=1).mean() + (hurt >= by_level).any(axis=1).mean()
+    assert best > naive + 0.1, "a level's own best threshold calls too many patients"
+
+
 def test_a_level_with_few_rows_takes_the_threshold_of_all():
-    few = [row for row in made_rows(1400) if row.level != "C3" or row.person < 60]
-    thresholds = fit_ensemble(few).thresholds["balanced"]
-    others = [row for row in few if row.person % 2 == 0]
-    assert sum(row.level == "C3" and row.fractured for row in others) < 25
-    assert len({thresholds[level] for level in LEVEL_NAMES}) == 7
-    assert thresholds["C3"] not in [thresholds[level] for level in LEVEL_NAMES if level != "C3"]
+    rows = [row for row in made_rows(1400) if row.level != "C3" or row.person < 60]
+    p = np.array([row.members["m-two"] for row in rows])
+    few, many = (level_thresholds(rows, p, specificity=wanted) for wanted in (0.95, 0.3))
+    assert len(set(few.values())) == 1, "one in a hundred of a hundred is no threshold"
+    assert len(set(many.values())) == 7 and sum(row.level == "C3" and not row.fractured for row in rows) < 20
+    assert len({many[level] for level in LEVEL_NAMES if level != "C3"}) == 6
 
 
 def test_dice_of_nothing_is_undefined_and_of_the_same_is_one():

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from ..pipeline.engine import Networks
 
 LEVELS_SHARE = 0.8  # of the patient's probability that comes from the levels; the rest is Model I's patient head
-# What each operating point is to reach on the rows that fit it; nothing: the best sum of both (Youden).
+# What each operating point is to reach for patients; nothing: the best sum of both (Youden).
 WANTED = {"sensitive": {"sensitivity": 0.95}, "balanced": {}, "specific": {"specificity": 0.95}}
+LEAST_ABOVE = 3  # whole vertebrae of a level above its threshold, from which it has a threshold of its own
 WHOLE_NECK = ("sagittal",)  # steps that have no opinion on a single vertebra
-LEAST_ROWS = 25  # broken and whole vertebrae each, from which a level has a threshold of its own
 
 
 @dataclass(frozen=True)
@@ -91,26 +91,64 @@ def platt(probabilities: np.ndarray, truths: np.ndarray, prevalence: float) -> M
 
 
 def fit_ensemble(rows: list[Row], *, prevalence: float = PREVALENCE) -> Ensemble:
-    """Weights, calibration and thresholds from half of the people; the other half measures them.
+    """Weights, calibration and thresholds from all rows; measured on each half of the people by a fit to the other.
 
-    prevalence: of fractured patients, at which the probabilities are to hold. A level has its own thresholds where
-    LEAST_ROWS allow it, else those of all levels together.
+    prevalence: of fractured patients, at which the probabilities are to hold.
     """
-    fit = [row for row in rows if row.person % 2 == 0]
-    measure = [row for row in rows if row.person % 2 == 1]
-    at = level_prevalence(prevalence)
-    members = weigh(_calibrated(fit, at), fit, at)
-    thresholds = {point: _level_thresholds(fit, members, point) for point in OPERATING_POINTS}
+    halves = [[row for row in rows if row.person % 2 == half] for half in (0, 1)]
+    measured = []
+    for half in (0, 1):
+        fitted = _fit(halves[1 - half], prevalence)
+        measured += [_judged(row, fitted) for row in halves[half]]
+    whole = _fit(rows, prevalence)
+    return replace(whole, measured=_measured(measured, prevalence))
 
+
+def _fit(rows: list[Row], prevalence: float) -> Ensemble:
+    at = level_prevalence(prevalence)
+    members = weigh(_calibrated(rows, at), rows, at)
+    probabilities, truths = _probabilities(rows, members), _truths(rows)
     patient = {LEVELS_MEMBER: Member(LEVELS_SHARE)}
-    head = [(row.patient, row.fractured) for row in fit if row.patient is not None]
+    head = [(row.patient, row.fractured) for row in rows if row.patient is not None]
     if head:
         name = next(name for name in members if "one" in name)
         patient[name] = replace(platt(*map(np.array, zip(*head, strict=True)), prevalence), weight=1 - LEVELS_SHARE)
-    pseudo, pseudo_truths = _pseudo_patients(_probabilities(fit, members), _truths(fit))
+    pseudo, pseudo_truths = _pseudo_patients(probabilities, truths)
+    thresholds = {}
     for point in OPERATING_POINTS:
+        thresholds[point] = level_thresholds(rows, probabilities, **WANTED[point])
         thresholds[point][PATIENT] = threshold_for(pseudo, pseudo_truths, **WANTED[point])
-    return Ensemble(members, patient, thresholds, _measured(measure, members, thresholds, prevalence), prevalence)
+    return Ensemble(members, patient, thresholds, {}, prevalence)
+
+
+def level_thresholds(
+    rows: list[Row], probabilities: np.ndarray, *, sensitivity: float | None = None, specificity: float | None = None
+) -> dict[str, float]:
+    """Thresholds of the levels that reach a wanted sensitivity or specificity for *patients*; else their best sum.
+
+    A patient is called when any of seven levels is: at a level's specificity q intact patients are spared at q^7,
+    and one with one fracture, found at sensitivity s, is called at 1 - (1 - s) q^6. A level that errs once in ten
+    would call every second intact patient. All levels share a threshold; one with whole vertebrae enough to know that
+    of the same specificity for itself (LEAST_ABOVE) has its own.
+    """
+    truths = _truths(rows)
+    values = np.unique(probabilities)
+    candidates = np.concatenate([[values[0] / 2], (values[:-1] + values[1:]) / 2, [(1 + values[-1]) / 2]])
+    found = (probabilities[truths] >= candidates[:, None]).mean(axis=1)
+    spared = (probabilities[~truths] < candidates[:, None]).mean(axis=1)
+    called, left = 1 - (1 - found) * spared ** (N_LEVELS - 1), spared**N_LEVELS
+    if sensitivity is not None:
+        chosen = np.flatnonzero(called >= sensitivity)[-1]
+    elif specificity is not None:
+        chosen = np.flatnonzero(left >= specificity)[0]
+    else:
+        chosen = int(np.argmax(called + left))
+    thresholds = dict.fromkeys(LEVEL_NAMES, float(candidates[chosen]))
+    for level in LEVEL_NAMES:
+        own = np.array([row.level == level for row in rows]) & ~truths
+        if own.sum() * (1 - spared[chosen]) >= LEAST_ABOVE:
+            thresholds[level] = float(np.clip(np.quantile(probabilities[own], spared[chosen]), 1e-6, 1 - 1e-6))
+    return thresholds
 
 
 def _truths(rows: list[Row]) -> np.ndarray:
@@ -161,42 +199,43 @@ def weigh(members: dict[str, Member], rows: list[Row], prevalence: float) -> dic
 
     optimizer.step(loss)
     weights = free.detach().softmax(0).tolist()
-    return {name: replace(members[name], weight=round(weight, 4)) for name, weight in zip(names, weights, strict=True)}
+    return {name: replace(members[name], weight=weight) for name, weight in zip(names, weights, strict=True)}
 
 
-def _level_thresholds(rows: list[Row], members: dict[str, Member], point: str) -> dict[str, float]:
-    common = threshold_for(_probabilities(rows, members), _truths(rows), **WANTED[point])
-    found = {}
-    for level in LEVEL_NAMES:
-        own = [row for row in rows if row.level == level]
-        broken = sum(row.fractured for row in own)
-        enough = min(broken, len(own) - broken) >= LEAST_ROWS
-        found[level] = threshold_for(_probabilities(own, members), _truths(own), **WANTED[point]) if enough else common
-    return found
+@dataclass(frozen=True)
+class _Judged:
+    """A row as an ensemble sees it that was fitted without its person: logits over the level's balanced threshold."""
+
+    fractured: bool
+    ensemble: float
+    members: dict[str, float]
 
 
-def _measured(
-    rows: list[Row], members: dict[str, Member], thresholds: dict[str, dict[str, float]], prevalence: float
-) -> dict[str, object]:
-    """What the ensemble and each member alone reach on people who fitted nothing, at the balanced thresholds."""
+def _judged(row: Row, fitted: Ensemble) -> _Judged:
+    threshold = logit(fitted.thresholds["balanced"][row.level])
+    alone = {name: logit(combine({name: p}, fitted.levels)) - threshold for name, p in row.members.items()
+             if fitted.levels[name].weight > 0}  # fmt: skip
+    return _Judged(row.fractured, logit(combine(row.members, fitted.levels)) - threshold, alone)
 
-    def over_threshold(some: list[Row], weights: dict[str, Member]) -> dict[str, object]:
-        # Each level has its own threshold: what counts is how far over it, in logits.
-        values = np.array([
-            logit(combine(row.members, weights)) - logit(thresholds["balanced"][row.level]) for row in some
-        ])
-        told = summary(values, _truths(some), 0.0)
+
+def _measured(judged: list[_Judged], prevalence: float) -> dict[str, object]:
+    """What the ensemble and each member alone reach at the balanced thresholds."""
+
+    def figures(values: list[tuple[float, bool]]) -> dict[str, object]:
+        told = summary(*map(np.array, zip(*values, strict=True)), 0.0)
         del told["threshold"]
         return told
 
+    names = sorted({name for item in judged for name in item.members})
     return {
-        "on": "simulated vertebrae, half of them broken, of people who trained and fitted nothing; same simulator",
+        "on": "simulated vertebrae, half of them broken, of people who trained nothing; same simulator; each half of "
+        "the people judged by what was fitted to the other half",
         "simulated": True,
         "patients' prevalence": prevalence,
-        "ensemble": over_threshold(rows, members),
+        "ensemble": figures([(item.ensemble, item.fractured) for item in judged]),
         "members": {
-            name: over_threshold([row for row in rows if name in row.members], {name: member})
-            for name, member in members.items()
+            name: figures([(item.members[name], item.fractured) for item in judged if name in item.members])
+            for name in names
         },
     }
 

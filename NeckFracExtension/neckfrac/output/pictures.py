@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..anatomy import LEVEL_BY_NAME, LEVELS
-from ..findings import NOT_SEEN, POSITIVE, Analysis, Findings, VertebraFinding
+from ..findings import NOT_SEEN, POSITIVE, Analysis, Findings, VertebraFinding, as_figure, on_scale
 from .images import INK, frame, write, write_plate
 from .planes import Plane, compose, gray, overlay
 from .scene import SEVERITY_COLORS
@@ -149,10 +149,10 @@ def _chart(findings: Findings, width: int) -> np.ndarray:
         if level.status == NOT_SEEN:
             write(chart, "not seen", row, left + 10, 11, SOFT, align="left", halo=False)
             continue
-        chart[row - 8 : row + 8, left : left + round((right - left) * level.probability)] = _color(level)
-        tick = left + round((right - left) * level.threshold)
+        chart[row - 8 : row + 8, left : left + round((right - left) * on_scale(level.probability))] = _color(level)
+        tick = left + round((right - left) * on_scale(level.threshold))
         chart[row - 11 : row + 11, tick - 1 : tick + 1] = 240
-        words = f"{level.probability:.2f}" + (f"  {level.severity}" if level.severity else "")
+        words = as_figure(level.probability) + (f"  {level.severity}" if level.severity else "")
         write(chart, words, row, right + 14, 13, align="left")
     words = "Trained on simulated CT. Research use only; not a medical device."
     write(chart, words, chart.shape[0] - 16, 24, 10, SOFT, align="left")

@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 from .. import DISCLAIMER, __version__
-from ..findings import NOT_SEEN, POSITIVE, Analysis, Findings, Naming, VertebraFinding
+from ..findings import NOT_SEEN, POSITIVE, Analysis, Findings, Naming, VertebraFinding, as_figure, on_scale
 from .images import png
 from .planes import Plane, gray, overlay
 from .report_style import STYLE
@@ -92,13 +92,13 @@ def _verdict(findings: Findings) -> str:
     unseen = [level.level for level in findings.levels if level.status == NOT_SEEN]
     judged = [level for level in findings.levels if level.probability is not None]
     highest = max(judged, key=lambda level: level.probability)
-    said = [f"Patient threshold {findings.patient_threshold:.2f}, {point}."]
-    said.append(f"Highest level: {findings.naming.either(highest.level)}, {highest.probability:.2f}.")
+    said = [f"Patient threshold {as_figure(findings.patient_threshold)}, {point}."]
+    said.append(f"Highest level: {findings.naming.either(highest.level)}, {as_figure(highest.probability)}.")
     if unseen:
         said.append(f"Not seen: {', '.join(unseen)}.")
     return (
         f'<section class="verdict {kind}"><div><h2>{line}</h2><p>{" ".join(said)}</p></div>'
-        f'<p class="figure"><b>{_number(findings.patient_probability)}</b>patient probability</p></section>'
+        f'<p class="figure"><b>{as_figure(findings.patient_probability)}</b>patient probability</p></section>'
     )
 
 
@@ -133,9 +133,10 @@ def _row(level: VertebraFinding, members: list[str], naming: Naming) -> str:
     name = naming.either(level.level)
     if level.status == NOT_SEEN:
         return f'<tr class="unseen"><td>{name}</td><td colspan="{5 + len(members)}">not seen</td></tr>'
+    width, tick = (f"{100 * on_scale(value):.0f}%" for value in (level.probability, level.threshold))
     bar = (
-        f'<span class="bar"><i style="width:{100 * level.probability:.0f}%;background:{_color(level.severity)}"></i>'
-        f'<s style="left:{100 * level.threshold:.0f}%"></s></span>{level.probability:.2f}'
+        f'<span class="bar"><i style="width:{width};background:{_color(level.severity)}"></i>'
+        f'<s style="left:{tick}"></s></span>{as_figure(level.probability)}'
     )
     chip = f'<span class="chip" style="background:{_color(level.severity)}"></span>' if level.severity else ""
     cells = [
@@ -143,8 +144,8 @@ def _row(level: VertebraFinding, members: list[str], naming: Naming) -> str:
         level.status,
         chip + (level.severity or ""),
         f"{level.share_in_view:.0%}",
-        f"{level.threshold:.2f}",
-        *(_number(level.members.get(name)) for name in members),
+        as_figure(level.threshold),
+        *(as_figure(level.members.get(name)) for name in members),
     ]
     link = f'<a href="#{level.level}">{name}</a>' if level.status == POSITIVE else name
     kind = ' class="positive"' if level.status == POSITIVE else ""
@@ -165,7 +166,7 @@ def _views(analysis: Analysis) -> list[str]:
 def _finding(analysis: Analysis, level: VertebraFinding) -> str:
     """Axial, sagittal and coronal view through the box's centre, or the vertebra's where there is no box."""
     name = analysis.findings.naming.either(level.level)
-    heading = f"<h2>{name} fracture {level.probability:.2f}<small>{level.severity} severity</small></h2>"
+    heading = f"<h2>{name} fracture {as_figure(level.probability)}<small>{level.severity} severity</small></h2>"
     if level.box is not None:
         center = level.box.center
         size = " × ".join(f"{value:.0f}" for value in level.box.size)
@@ -224,8 +225,9 @@ def _making(findings: Findings) -> str:
     return (
         '<section class="making"><h2>How this was made</h2>'
         "<p>The networks were trained on simulated CT only; no patient with a fracture was used to train or to "
-        "measure them. A level is called positive when its probability reaches its threshold. Severity (low, medium, "
-        "high) ranks how far above the threshold it lies; it does not grade instability. A level outside the scan is "
+        "measure them. A level is called positive when its probability reaches its threshold. "
+        f"{escape(findings.prevalence_in_words())} Severity (low, medium, high) ranks how far above the threshold the "
+        "odds lie; it does not grade instability. A level outside the scan is "
         f"<i>not seen</i>. {_heat_in_words(findings)}</p>"
         f'<div class="scroll"><table class="models"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{models}</tbody></table></div>"
@@ -243,10 +245,6 @@ def _heat_in_words(findings: Findings) -> str:
         f"The heat is {escape(findings.explanation)}: what moved this network's answer in each suspected level, from "
         f"{HEAT_SHOWN_FROM:.0f} % of the level's hottest place up. It is no probability, and boxes do not follow it."
     )
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
 
 
 def _color(severity: str | None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..findings import Analysis, Findings, Naming, VertebraFinding
+from ..findings import Analysis, Findings, Naming, VertebraFinding, as_figure
 from .mrml import LPS_TO_RAS, image, ras_affine
 from .segments import add_segmentation
 
@@ -151,7 +151,7 @@ def _heat_colors(scene: Any) -> Any:
 
 def finding_name(finding: VertebraFinding, naming: Naming) -> str:
     """How a finding is called in the scene: ``C2 fracture 0.87``, or ``C2 or C3 fracture 0.87``."""
-    return f"{naming.either(finding.level)} fracture {finding.probability:.2f}"
+    return f"{naming.either(finding.level)} fracture {as_figure(finding.probability)}"
 
 
 def _add_roi(scene: Any, finding: VertebraFinding, naming: Naming) -> Any:

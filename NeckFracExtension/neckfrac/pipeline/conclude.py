@@ -94,6 +94,7 @@ def conclude(
         },
         naming=naming,
         explanation=explanation,
+        prevalence=networks.ensemble.prevalence,
     )
 
 

@@ -155,5 +155,12 @@ class Trainer:
                 self.averaged[name].copy_(value)
 
 
+def averaged(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The averaged weights of a checkpoint, on the CPU."""
+    from safetensors.torch import load_file
+
+    return _below("averaged.", load_file(checkpoint))
+
+
 def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -53,6 +53,7 @@ class Task:
     description: str
     reduced: bool = True  # bfloat16 in training
     first: Lesson | None = None
+    begins_as: tuple[str, str] | None = None  # another task, and the part of its network that this one starts with
 
 
 TASKS: dict[str, Task] = {
@@ -123,10 +124,11 @@ TASKS: dict[str, Task] = {
             {"_target_": "neckfrac.networks.three_planes.ThreePlanes", "views": PLANE_VIEWS},
             {**PLANE_BONE.to_dict(), "tissue": list(PLANE_TISSUE), "views": PLANE_VIEWS, "size": PLANE_SIZE,
              "rows": PLANE_ROWS},
-            Schedule(steps=4000, learning_rate=2e-3, warm_up=200),
+            Schedule(steps=1200, learning_rate=1e-3, warm_up=100),
             plane_batches,
             plane_loss,
             "Axial, sagittal and coronal views of a vertebra, bone and soft tissue, its mask as a channel.",
+            begins_as=("model2", "encoder."),
         ),
         Task(
             "sagittal",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 from ..pipeline.crops import cut
 from ..pipeline.intensity import Intensity
 from ..pipeline.three_planes import box_about, pictures, places_in, tissue_window, views_of
-from .batches import Batch, shuffled, turned
-from .cache import SampleCache
+from .batches import Batch, looks, turned
 from .vertebrae import LEAST_FRACTURE, heat_loss, is_fractured, vertebra_of
 
 PLANE_VIEWS = 8  # of each plane
@@ -27,20 +27,20 @@ PLANE_TISSUE = (-100.0, 250.0)  # HU; swelling before the spine shows here and i
 def plane_batches(paths: list[Path], generator: np.random.Generator, size: int = 6) -> Iterator[Batch]:
     """axial [B, 8, 3, 128, 128], upright [B, 16, 3, 80, 128], target [B], located [B] (1: the place is known),
     axial_heat and upright_heat: the truth masks of both, without channels."""
-    source = shuffled(paths, generator)
+    source = looks(paths, generator)
     windows = (PLANE_BONE, tissue_window(*PLANE_TISSUE))
     names = ("axial", "axial_heat", "upright", "upright_heat", "target", "located")
     while True:
         rows = []
-        for path in (next(source) for _ in range(size)):
-            sample = SampleCache.load(path)
-            hu, mask, truth = vertebra_of(sample, generator)
+        for sample, seed in islice(source, size):
+            hu, mask, truth = vertebra_of(sample, np.random.default_rng([seed, 0]))
+            look = np.random.default_rng([seed, 1])
             box = box_about(hu, mask, PLANE_SIZE)
-            places = places_in(box.mask, PLANE_VIEWS, generator.uniform(-0.5, 0.5))
+            places = places_in(box.mask, PLANE_VIEWS, look.uniform(-0.5, 0.5))
             images = pictures(box, places, PLANE_ROWS, windows)
             broken = cut(truth, box.slices, box.origin[1:], PLANE_SIZE, False)
             where = [(part > 0.5).float() for part in views_of(broken, places, PLANE_ROWS)]
-            axial, upright = (turned(*pair, generator) for pair in zip(images, where, strict=True))
+            axial, upright = (turned(*pair, look) for pair in zip(images, where, strict=True))
             target, located = (torch.tensor(float(v)) for v in (is_fractured(sample), sample.get("located", True)))
             rows.append((*axial, *upright, target, located))
         yield {name: torch.stack(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}

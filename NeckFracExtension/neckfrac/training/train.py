@@ -13,7 +13,7 @@ import torch
 from ..errors import InputError
 from ..progress import Progress
 from .cache import SampleCache
-from .loop import Trainer
+from .loop import Trainer, averaged
 from .rsna_cache import RSNA_CACHE
 from .sagittal import sagittal_sample
 from .samples import CALIBRATION, Necks, calibration_sample, locate_sample, slab_sample, vertebra_sample
@@ -110,6 +110,8 @@ def train(
         add_source(runs / f"{name}.sources.json", *read_sources(cache.folder / "about.json"))
     paths = [path for cache in read for path in cache.paths(held_out=False)]
     generator = np.random.default_rng([3, trainer.step])
+    if trainer.step == 0 and task.begins_as:
+        begin_as(trainer, *task.begins_as, runs)
     lessons = [(task.batches, task.loss, trainer.schedule.steps)]
     if task.first:
         lessons.insert(0, (task.first.batches, task.first.loss, round(task.first.share * trainer.schedule.steps)))
@@ -123,6 +125,24 @@ def train(
             if not finished:
                 break
     return finished
+
+
+def begin_as(trainer: Trainer, other: str, part: str, runs: Path) -> None:
+    """Give a fresh network the averaged weights of another task's, those of its `part` that have the same shape.
+
+    Raises InputError when the other has not been trained.
+    """
+    path = runs / f"{other}.safetensors"
+    if not path.exists():
+        raise InputError(
+            f"It begins with the {part.strip('.')} of {other}, which has not been trained.", where=path,
+            advice=f"Run first: neckfrac train {other}",
+        )
+    own = trainer.network.state_dict()
+    trained = {name: value for name, value in averaged(path).items() if name.startswith(part)}
+    same = {name: value for name, value in trained.items() if name in own and own[name].shape == value.shape}
+    trainer.network.load_state_dict({**own, **same})
+    trainer.averaged |= {name: value.clone() for name, value in same.items()}
 
 
 def train_spine(

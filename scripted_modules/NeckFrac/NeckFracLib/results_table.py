@@ -68,6 +68,8 @@ def readRows(text):
 
 def fillTable(table, rows):
     """Show the rows in a QTableWidget with the columns level, finding, probability, severity."""
+    from neckfrac.findings import as_figure
+
     statuses = {"positive": _("suspected fracture"), "negative": _("no fracture found"), "not seen": _("not seen")}
     severities = {"low": _("low"), "medium": _("medium"), "high": _("high")}
     table.setRowCount(len(rows))
@@ -76,7 +78,7 @@ def fillTable(table, rows):
         texts = {
             LEVEL: _(" or ").join([row["level"], *row.get("alternatives", [])]),
             FINDING: statuses.get(row.get("status"), ""),
-            PROBABILITY: "" if probability is None else f"{probability:.2f}",
+            PROBABILITY: as_figure(probability),
             SEVERITY: severities.get(row.get("severity"), ""),
         }
         for column, text in texts.items():
