@@ -33,8 +33,8 @@ def test_three_planes_say_whether_in_which_view_and_where():
     assert {name: tuple(part.shape) for name, part in output.items()} == {
         "logit": (2,),
         "view_logits": (2, 9),
-        "heat": (2, 3, 8, 8),
-        "upright_heat": (2, 6, 6, 8),
+        "heat": (2, 3, 32, 32),
+        "upright_heat": (2, 6, 24, 32),
     }
     assert all(part.dtype == torch.float32 for part in output.values())
 
@@ -64,10 +64,10 @@ def test_the_strongest_heat_reaches_the_vertebra_at_once():
     network, (axial, upright) = ThreePlanes().eval(), views(1)
     with torch.inference_mode():
         before = network(axial, upright)
-        network.heat_head.bias += 3.0
+        network.heat.head.bias += 3.0
         network.view.weight[:, -1] = 0.0  # not by way of the views' features
         after = network(axial, upright)
-        network.heat_head.bias -= 3.0
+        network.heat.head.bias -= 3.0
         without = network(axial, upright)
     assert after["heat"].max() == pytest.approx(float(before["heat"].max()) + 3, abs=1e-4)
     assert float(after["logit"] - without["logit"]) == pytest.approx(1.5, abs=1e-3)
@@ -81,7 +81,7 @@ def test_three_planes_are_small_enough_to_embed_and_to_run_without_a_gpu():
     count, size, rows = settings["views"], settings["size"], settings["rows"]
     images = torch.zeros(1, count, 3, size, size), torch.zeros(1, 2 * count, 3, rows, size)
     assert sum(parameter.numel() for parameter in network.parameters()) < 1e6
-    assert flops(network, *images) < 6e9, "a vertebra"
+    assert flops(network, *images) < 13e9, "a vertebra"
 
 
 def images(batch=2):

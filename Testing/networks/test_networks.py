@@ -146,8 +146,18 @@ def test_vertebra_sequence_has_logit_slice_logits_and_heat():
     assert {name: tuple(part.shape) for name, part in output.items()} == {
         "logit": (2,),
         "slice_logits": (2, 5),
-        "heat": (2, 5, 14, 13),
+        "heat": (2, 5, 56, 50),
     }
+
+
+def test_the_strongest_heat_of_one_slice_reaches_the_vertebra_at_once():
+    network, images = VertebraSequence(dropout=0.0).eval(), torch.randn(1, 6, 4, 48, 48)
+    with torch.inference_mode():
+        network.vertebra_head.weight.zero_()
+        network.vertebra_head.weight[0, -1] = 1.0
+        output = network(images)
+    expected = output["heat"].amax() + network.vertebra_head.bias.detach()[0]
+    assert output["logit"][0] == pytest.approx(float(expected), abs=1e-5)
 
 
 def test_vertebra_sequence_looks_along_the_slices_both_ways():
@@ -166,8 +176,9 @@ def test_vertebra_sequence_looks_along_the_slices_both_ways():
         (lambda: SegmentUNet(encoder="efficientnet-b0"), (1, 17, 64, 64), (5, 10)),
         (lambda: SliceClassifier(full="efficientnet-b5"), (1, 3, 64, 64), (25, 32)),
         (lambda: VertebraSequence(encoder="resnet50", hidden=256), (1, 2, 4, 64, 64), (23, 32)),
+        (lambda: VertebraSequence(encoder="resnet18"), (1, 2, 4, 64, 64), (11, 12)),
     ],
-    ids=["FlexibleUNet-B0", "EfficientNet-B5", "ResNet-50"],
+    ids=["FlexibleUNet-B0", "EfficientNet-B5", "ResNet-50", "ResNet-18"],
 )
 def test_full_sizes_come_by_configuration(build, shape, millions):
     network = build().eval()
@@ -175,7 +186,7 @@ def test_full_sizes_come_by_configuration(build, shape, millions):
     with torch.inference_mode():
         output = network(torch.randn(shape))
     if isinstance(output, dict):
-        assert output["heat"].shape == (1, 2, 8, 8)
+        assert output["heat"].shape == (1, 2, 16, 16)
     else:
         assert output.shape[0] == 1 and torch.isfinite(output).all()
 

@@ -101,7 +101,7 @@ def test_three_planes_train_resume_and_become_a_bundle_that_can_be_verified(vert
     runs = vertebrae[0].parents[2]
     task = TASKS["planes"]
     small = {**task.network, "widths": [8, 8, 8, 8], "hidden": 8, "heat_channels": 8}
-    few = replace(task, network=small, batches=partial(plane_batches, size=2))
+    few = replace(task, network=small, batches=partial(plane_batches, size=2), begins_as=None)
     monkeypatch.setitem(TASKS, "planes", few)
     assert training.train("planes", runs, steps=2)
     assert training.trainer_for("planes", runs, steps=3, device=torch.device("cpu")).step == 2

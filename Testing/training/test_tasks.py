@@ -233,3 +233,25 @@ def test_model_two_learns_from_pieces_first_and_then_from_whole_vertebrae(tmp_pa
     assert training.train("model2", tmp_path, steps=4)
     assert seen == ["pieces"] * 3 + ["whole"]
     assert training.train("model2", tmp_path, steps=4) and len(seen) == 4, "it is finished"
+
+
+def test_three_planes_begin_with_the_encoder_that_model_two_has_learned(tmp_path):
+    from neckfrac.errors import InputError
+    from neckfrac.training.train import begin_as, trainer_for
+
+    cpu = torch.device("cpu")
+    planes = trainer_for("planes", tmp_path, device=cpu)
+    with pytest.raises(InputError, match="has not been trained"):
+        begin_as(planes, "model2", "encoder.", tmp_path)
+    other = trainer_for("model2", tmp_path, device=cpu)
+    with torch.no_grad():
+        for value in other.averaged.values():
+            value.fill_(0.25)
+    other.save()
+    before = {name: value.clone() for name, value in planes.network.state_dict().items()}
+    begin_as(planes, "model2", "encoder.", tmp_path)
+    for name, value in planes.network.state_dict().items():
+        taken = name.startswith("encoder.") and before[name].shape == other.averaged[name].shape
+        assert bool((value == 0.25).all()) if taken else torch.equal(value, before[name]), name
+        assert torch.equal(planes.averaged[name], value)
+    assert (planes.network.state_dict()["encoder.stages.2.0.conv1.weight"] == 0.25).all()

@@ -22,7 +22,7 @@ from ..pipeline.combine import (
     logit,
 )
 from ..progress import Progress
-from .metrics import summary, threshold_for
+from .metrics import auc, summary, threshold_for
 
 if TYPE_CHECKING:
     from ..pipeline.classify import Opinion
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 LEVELS_SHARE = 0.8  # of the patient's probability that comes from the levels; the rest is Model I's patient head
 # What each operating point is to reach for patients; nothing: the best sum of both (Youden).
 WANTED = {"sensitive": {"sensitivity": 0.95}, "balanced": {}, "specific": {"specificity": 0.95}}
+LEAST_AUC = 0.55  # under which a member, or a patient's head, is at chance and does not count
 LEAST_ABOVE = 3  # whole vertebrae of a level above its threshold, from which it has a threshold of its own
 WHOLE_NECK = ("sagittal",)  # steps that have no opinion on a single vertebra
 
@@ -106,13 +107,16 @@ def fit_ensemble(rows: list[Row], *, prevalence: float = PREVALENCE) -> Ensemble
 
 def _fit(rows: list[Row], prevalence: float) -> Ensemble:
     at = level_prevalence(prevalence)
-    members = weigh(_calibrated(rows, at), rows, at)
+    calibrated = _calibrated(rows, at)
+    telling = {name: m for name, m in calibrated.items() if m.weight} or calibrated
+    members = {**calibrated, **weigh(telling, rows, at)}
     probabilities, truths = _probabilities(rows, members), _truths(rows)
     patient = {LEVELS_MEMBER: Member(LEVELS_SHARE)}
     head = [(row.patient, row.fractured) for row in rows if row.patient is not None]
-    if head:
+    heads = list(map(np.array, zip(*head, strict=True)))
+    if head and auc(*heads) >= LEAST_AUC:
         name = next(name for name in members if "one" in name)
-        patient[name] = replace(platt(*map(np.array, zip(*head, strict=True)), prevalence), weight=1 - LEVELS_SHARE)
+        patient[name] = replace(platt(*heads, prevalence), weight=1 - LEVELS_SHARE)
     pseudo, pseudo_truths = _pseudo_patients(probabilities, truths)
     thresholds = {}
     for point in OPERATING_POINTS:
@@ -160,10 +164,12 @@ def _probabilities(rows: list[Row], members: dict[str, Member]) -> np.ndarray:
 
 
 def _calibrated(rows: list[Row], prevalence: float) -> dict[str, Member]:
+    """Each member calibrated by itself; its weight is 0 when it tells too little to count (LEAST_AUC)."""
     members = {}
     for name in sorted({name for row in rows for name in row.members}):
         has = [row for row in rows if name in row.members]
-        members[name] = platt(np.array([row.members[name] for row in has]), _truths(has), prevalence)
+        own, truths = np.array([row.members[name] for row in has]), _truths(has)
+        members[name] = replace(platt(own, truths, prevalence), weight=float(auc(own, truths) >= LEAST_AUC))
     return members
 
 
@@ -213,8 +219,10 @@ class _Judged:
 
 def _judged(row: Row, fitted: Ensemble) -> _Judged:
     threshold = logit(fitted.thresholds["balanced"][row.level])
-    alone = {name: logit(combine({name: p}, fitted.levels)) - threshold for name, p in row.members.items()
-             if fitted.levels[name].weight > 0}  # fmt: skip
+    alone = {
+        name: logit(combine({name: p}, {name: replace(fitted.levels[name], weight=1.0)})) - threshold
+        for name, p in row.members.items()
+    }
     return _Judged(row.fractured, logit(combine(row.members, fitted.levels)) - threshold, alone)
 
 

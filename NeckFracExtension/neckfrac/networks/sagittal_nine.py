@@ -37,8 +37,8 @@ class SagittalNine(nn.Module):
     ) -> None:
         super().__init__()
         self.levels = levels
-        self.encoder = CompactResNet(2, widths, blocks)
-        fine, coarse = self.encoder.n_features
+        self.encoder = CompactResNet(2, widths, blocks, stride=2)
+        _, fine, coarse = self.encoder.n_features
         self.fine = nn.Conv2d(fine, features, 1)
         self.coarse = nn.Conv2d(coarse, features, 1)
         self.heat_head = nn.Conv2d(features, 1, 1)
@@ -53,7 +53,7 @@ class SagittalNine(nn.Module):
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
         batch, planes = images.shape[:2]
         bone = (labels > 0).to(images.dtype)
-        fine, coarse = self.encoder(torch.stack([images, bone], dim=2).flatten(0, 1))
+        _, fine, coarse = self.encoder(torch.stack([images, bone], dim=2).flatten(0, 1))
         fused = self.fine(fine) + functional.interpolate(self.coarse(coarse), fine.shape[2:], mode="nearest")
         fused = functional.relu(fused)
         heat = self.heat_head(fused).float().unflatten(0, (batch, planes))  # [B, P, 1, h, w]

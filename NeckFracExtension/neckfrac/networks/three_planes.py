@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .vertebra_sequence import CompactResNet
+from .vertebra_sequence import CompactResNet, HeatPyramid, pooled
 
 PLANES = ("axial", "sagittal", "coronal")
 
@@ -19,7 +19,7 @@ class ThreePlanes(nn.Module):
     Input: axial [batch, views, in_channels, y, x], and upright [batch, 2 * views, in_channels, z, y or x]: the sagittal
     views, then the coronal ones (so that both have one size). Channels: bone window, soft-tissue window, mask.
     Output: a dictionary of float32 tensors: "logit" [batch], of the vertebra; "view_logits" [batch, 3 * views], axial
-    ones first; "heat" and "upright_heat" [batch, views, ...], logits of "fractured here" at 1/8 of the resolution.
+    ones first; "heat" and "upright_heat" [batch, views, ...], logits of "fractured here" at half the resolution.
 
     One encoder sees all views; an embedding tells it of which plane each is. Attention pools them; beside it the
     vertebra's logit takes the strongest view and the strongest heat as they are, because the pooled path alone
@@ -34,7 +34,7 @@ class ThreePlanes(nn.Module):
         in_channels: int = 3,
         views: int = 8,
         hidden: int = 96,
-        widths: Sequence[int] = (16, 48, 96, 160),
+        widths: Sequence[int] = (16, 32, 64, 128),
         blocks: Sequence[int] = (1, 1, 2, 1),
         heat_channels: int = 32,
         dropout: float = 0.3,
@@ -42,10 +42,8 @@ class ThreePlanes(nn.Module):
         super().__init__()
         self.views = views
         self.encoder = CompactResNet(in_channels, widths, blocks)
-        fine, coarse = self.encoder.n_features
-        self.heat_fine = nn.Conv2d(fine, heat_channels, 1)
-        self.heat_coarse = nn.Conv2d(coarse, heat_channels, 1)
-        self.heat_head = nn.Conv2d(heat_channels, 1, 1)
+        coarse = self.encoder.n_features[-1]
+        self.heat = HeatPyramid(self.encoder.n_features, heat_channels)
         self.view = nn.Linear(coarse + heat_channels + 1, hidden)
         self.plane = nn.Embedding(len(PLANES), hidden)
         self.dropout = nn.Dropout(dropout)
@@ -76,11 +74,7 @@ class ThreePlanes(nn.Module):
     def _look(self, views: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Features [batch, views, n] and heat [batch, views, h, w] of views [batch, views, channels, rows, columns]."""
         shape = views.shape[:2]
-        fine, coarse = self.encoder(views.flatten(0, 1))
-        fused = self.heat_fine(fine) + functional.interpolate(self.heat_coarse(coarse), fine.shape[2:], mode="nearest")
-        fused = functional.relu(fused)
-        heat = self.heat_head(fused)
-        # A mean over the view drowns a hairline; the strongest answer anywhere does not.
-        pooled = [coarse.mean(dim=(2, 3)), fused.amax(dim=(2, 3)), heat.amax(dim=(2, 3))]
-        features = torch.cat([part.float() for part in pooled], dim=1)
+        maps = self.encoder(views.flatten(0, 1))
+        fused, heat = self.heat(maps)
+        features, _ = pooled(maps[-1], fused, heat)
         return features.unflatten(0, shape), heat[:, 0].float().unflatten(0, shape)
