@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from neckfrac.anatomy import N_CLASSES, THORACIC
-from neckfrac.training.batches import turned
+from neckfrac.training.batches import grained, turned
 from neckfrac.training.locating import NO_DATA, cut_end, offset_targets
 from neckfrac.training.overlap import dice_and_cross_entropy
 from neckfrac.training.patches import patch_batches
@@ -129,6 +129,23 @@ def test_twins_come_together_and_look_alike_but_for_the_fracture(vertebrae, tmp_
     images = batch["image"]
     assert torch.equal(images[0], images[1]) and torch.equal(images[2], images[3])  # these differ in truth only
     assert not torch.equal(images[0], images[2])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_grain_lies_in_bone_alone_and_shifts_no_mean(seed):
+    hu = np.full((40, 60, 60), 40, np.float32)
+    hu[:, 10:50, 10:50] = 400
+    rough = grained(hu, np.random.default_rng(seed))
+    assert rough is hu or np.array_equal(rough[:, :10], hu[:, :10])
+    change = (rough - hu)[:, 10:50, 10:50]
+    assert abs(change.mean()) < 30 and change.std() < 400
+    assert (hu[:, 10:50, 10:50] == 400).all(), "the sample itself stays smooth"
+
+
+def test_most_looks_have_grain_and_some_have_none():
+    hu = np.full((12, 20, 20), 400, np.float32)
+    spreads = [float(grained(hu, np.random.default_rng(seed)).std()) for seed in range(60)]
+    assert 1 <= sum(spread == 0 for spread in spreads) < 20 and np.median(spreads) > 50
 
 
 def test_pieces_with_and_without_a_break_come_from_the_same_places(vertebrae):

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from ..pipeline.intensity import TISSUE_AND_BONE
-from .batches import Batch, augment_hu, turned, twins
+from .batches import Batch, augment_hu, grained, turned, twins
 from .cache import Sample, SampleCache
 from .vertebrae import LEAST_FRACTURE
 
@@ -67,7 +67,7 @@ def _places(samples: list[Sample], generator: np.random.Generator) -> np.ndarray
 def _pieces(sample: Sample, places: np.ndarray, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """The pieces of one sample: image [1, 4, PATCH, PATCH] as `vertebra_crop` makes them, and truth [1, ...]."""
     look = np.random.default_rng(seed)
-    hu, flip = augment_hu(sample["hu"], look), -1 if look.random() < 0.5 else 1
+    hu, flip = grained(augment_hu(sample["hu"], look), look), -1 if look.random() < 0.5 else 1
     level, last = sample["level"], len(hu) - 1
     for number, (z, y, x) in enumerate(places):
         view = slice(y - PATCH // 2, y + PATCH // 2), slice(x - PATCH // 2, x + PATCH // 2)

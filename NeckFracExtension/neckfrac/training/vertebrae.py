@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from ..pipeline.crops import cut, vertebra_crop
 from ..pipeline.intensity import TISSUE_AND_BONE
-from .batches import Batch, augment_hu, looks, turned
+from .batches import Batch, augment_hu, grained, looks, turned
 from .cache import Sample
 
 VERTEBRA_SLICES = 16
@@ -32,7 +32,7 @@ def is_fractured(sample: Sample) -> bool:
 def vertebra_of(sample: Sample, generator: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """A sample as one of its many looks: HU (float32), imitated mask and fracture (bool) of its vertebra, [z, y, x]."""
     flip = slice(None, None, -1 if generator.random() < 0.5 else 1)
-    hu = torch.from_numpy(np.ascontiguousarray(augment_hu(sample["hu"], generator)[..., flip]))
+    hu = torch.from_numpy(np.ascontiguousarray(grained(augment_hu(sample["hu"], generator), generator)[..., flip]))
     level = int(sample["level"])
     mask = imitate_mask(sample["labels"] == level, generator)
     truth = sample["fracture"] == level
