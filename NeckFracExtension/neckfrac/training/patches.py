@@ -18,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812
 from ..pipeline.intensity import TISSUE_AND_BONE
 from .batches import Batch, augment_hu, grained, turned, twins
 from .cache import Sample, SampleCache
-from .vertebrae import LEAST_FRACTURE
+from .vertebrae import LEAST_FRACTURE, imitate_mask
 
 PATCH = 64  # fine voxels (38 mm): the side of a piece
 OFF = 16  # fine voxels by which a break may lie off the piece's middle
@@ -69,12 +69,14 @@ def _pieces(sample: Sample, places: np.ndarray, seed: int) -> Iterator[tuple[tor
     look = np.random.default_rng(seed)
     hu, flip = grained(augment_hu(sample["hu"], look), look), -1 if look.random() < 0.5 else 1
     level, last = sample["level"], len(hu) - 1
+    # The true mask leaves gaps out: a network would learn to read the break off it.
+    mask = imitate_mask(sample["labels"] == level, look)
     for number, (z, y, x) in enumerate(places):
         view = slice(y - PATCH // 2, y + PATCH // 2), slice(x - PATCH // 2, x + PATCH // 2)
         stack = [hu[(min(max(z + offset, 0), last), *view)] for offset in (0, -1, 1)]
-        parts = (np.stack(stack), sample["labels"][(z, *view)] == level, sample["fracture"][(z, *view)] == level)
-        stack, mask, truth = (torch.from_numpy(np.ascontiguousarray(part[..., ::flip])) for part in parts)
-        image = torch.cat([TISSUE_AND_BONE(stack), mask[None].float()])
+        parts = (np.stack(stack), mask[(z, *view)], sample["fracture"][(z, *view)] == level)
+        stack, own, truth = (torch.from_numpy(np.ascontiguousarray(part[..., ::flip])) for part in parts)
+        image = torch.cat([TISSUE_AND_BONE(stack), own[None].float()])
         yield turned(image[None], truth[None].float(), np.random.default_rng([seed, number]))
 
 
