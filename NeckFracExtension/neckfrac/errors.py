@@ -27,3 +27,8 @@ class Cancelled(NeckFracError):
 
     def __init__(self) -> None:
         super().__init__("Cancelled.")
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's error says, in one line; those that say nothing are memory's."""
+    return (str(error).splitlines() or ["out of memory"])[0]

@@ -75,20 +75,26 @@ def test_of_a_fracture_whose_place_is_unknown_no_view_is_taught_anything(vertebr
     assert plane_loss(Answer(-3.0), batch) < plane_loss(Answer(3.0), batch) - 1
 
 
-def test_three_planes_learn_to_tell_a_broken_vertebra_from_a_whole_one(vertebrae):
-    torch.manual_seed(0)
-    network = ThreePlanes(widths=(8, 8, 16, 16), hidden=16, heat_channels=8, dropout=0.0)
-    batch = next(plane_batches(vertebrae, np.random.default_rng(0), size=2))
-    batch = {name: part[..., ::2, ::2] if part.ndim > 1 else part for name, part in batch.items()}
+def learn(network, loss_of, batch, steps):
+    """The losses of so many steps on one batch; every parameter has a part in them."""
     optimizer = torch.optim.AdamW(network.parameters(), 5e-3)
     losses = []
-    for _ in range(25):
-        loss = plane_loss(network, batch)
+    for _ in range(steps):
+        loss = loss_of(network, batch)
         optimizer.zero_grad()
         loss.backward()
         assert all(parameter.grad is not None for parameter in network.parameters())
         optimizer.step()
         losses.append(float(loss.detach()))
+    return losses
+
+
+def test_three_planes_learn_to_tell_a_broken_vertebra_from_a_whole_one(vertebrae):
+    torch.manual_seed(0)
+    network = ThreePlanes(widths=(8, 8, 16, 16), hidden=16, heat_channels=8, dropout=0.0)
+    batch = next(plane_batches(vertebrae, np.random.default_rng(0), size=2))
+    batch = {name: part[..., ::2, ::2] if part.ndim > 1 else part for name, part in batch.items()}
+    losses = learn(network, plane_loss, batch, steps=25)
     logits = network.eval()(batch["axial"], batch["upright"])["logit"]
     assert losses[-1] < 0.5 * losses[0]
     assert logits[batch["target"] == 1].min() > logits[batch["target"] == 0].max() + 1
@@ -178,15 +184,7 @@ def test_nine_sagittal_images_learn_which_level_is_broken(necks):
     network = SagittalNine(widths=(8, 8, 16), blocks=(1, 1, 1), features=16, hidden=16, dropout=0.0)
     batch = next(sagittal_batches(paths_of(necks)[:3], np.random.default_rng(0), size=3))
     batch = {name: part[..., ::2, ::2] if part.ndim > 2 else part for name, part in batch.items()}
-    optimizer = torch.optim.AdamW(network.parameters(), 5e-3)
-    losses = []
-    for _ in range(30):
-        loss = sagittal_loss(network, batch)
-        optimizer.zero_grad()
-        loss.backward()
-        assert all(parameter.grad is not None for parameter in network.parameters())
-        optimizer.step()
-        losses.append(float(loss.detach()))
+    losses = learn(network, sagittal_loss, batch, steps=30)
     logits = network.eval()(batch["image"], batch["labels"])["logits"]
     assert losses[-1] < 0.5 * losses[0]
     for column in (0, 2):

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .options import Anatomy, Device, Models, Quiet, Threads
 
+if TYPE_CHECKING:
+    from ..pipeline.engine import Networks
+    from ..progress import Progress
+
 app = typer.Typer(help="Measure the networks; prints JSON.", no_args_is_help=True)
+
+
+@contextmanager
+def measuring(
+    stage: str, models: Path | None, device: str, threads: int | None, quiet: bool
+) -> Iterator[tuple[Networks, Progress]]:
+    """The networks to be measured, and progress shown under the name of the stage."""
+    from ..terminal import shown_progress
+
+    with shown_progress(quiet=quiet) as progress, progress.stage(stage, 1.0):
+        from ..pipeline.engine import Networks
+
+        yield Networks(models, device, threads), progress
 
 
 @app.command("fractures")
@@ -28,12 +47,8 @@ def evaluate_fractures(
     """How well fractures are found, beside baselines: simulated studies or a folder; writes JSON and HTML."""
     from ..evaluation.fracture_card import record_fractures
     from ..evaluation.fractures import REPORT, RESULT, evaluate_fractures, evaluate_simulated_fractures
-    from ..terminal import shown_progress
 
-    with shown_progress(quiet=quiet) as progress, progress.stage("Evaluating", 1.0):
-        from ..pipeline.engine import Networks
-
-        networks = Networks(models, device, threads)
+    with measuring("Evaluating", models, device, threads, quiet) as (networks, progress):
         if data:
             result = evaluate_fractures(networks, data, out, progress=progress)
         else:
@@ -65,14 +80,10 @@ def evaluate_segment(
 
     from ..errors import InputError
     from ..evaluation.segmentation import evaluate_labelled, evaluate_simulated
-    from ..terminal import shown_progress
 
     if (study is None) != (reference is None):
         raise InputError("--study and --reference belong together.", advice="Give both, or neither.")
-    with shown_progress(quiet=quiet) as progress, progress.stage("Evaluating", 1.0):
-        from ..pipeline.engine import Networks
-
-        networks = Networks(models, device, threads)
+    with measuring("Evaluating", models, device, threads, quiet) as (networks, progress):
         if study and reference:
             result = evaluate_labelled(study, reference, networks, progress=progress)
         else:
@@ -107,12 +118,9 @@ def evaluate_robustness(
     """Segmentation and names as the scan gets worse; draws robustness.svg from all results in the folder."""
     from ..evaluation.figure import draw_robustness
     from ..evaluation.robustness import sweep_real, sweep_simulated
-    from ..terminal import shown_progress
 
-    with shown_progress(quiet=quiet) as progress, progress.stage("Sweeping", 1.0):
-        from ..pipeline.engine import Networks
-
-        networks, options = Networks(models, device, threads), {"seed": seed, "chosen": condition or ()}
+    with measuring("Sweeping", models, device, threads, quiet) as (networks, progress):
+        options = {"seed": seed, "chosen": condition or ()}
         if study:
             sweep_real(networks, out, study, landmarks=landmarks, progress=progress, **options)
         else:
@@ -137,12 +145,8 @@ def evaluate_explanations(
     import json
 
     from ..evaluation.explanations import evaluate_explanations
-    from ..terminal import shown_progress
 
-    with shown_progress(quiet=quiet) as progress, progress.stage("Explaining", 1.0):
-        from ..pipeline.engine import Networks
-
-        networks = Networks(models, device, threads)
+    with measuring("Explaining", models, device, threads, quiet) as (networks, progress):
         result = evaluate_explanations(networks, samples, seed=seed, anatomy=anatomy, cache=cache, progress=progress)
     told = json.dumps(result, indent=2)
     if out:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..pipeline.combine import PREVALENCE
 from .options import Anatomy, Device, Json, Models, Quiet, Threads
 
 TRAINABLE = (
@@ -29,7 +30,7 @@ def train(
     most_gb: Annotated[float, typer.Option(help="With --rsna: how large its cache may grow.")] = 20.0,
     prevalence: Annotated[
         float, typer.Option(min=0.001, max=0.9, help="ensemble: share of fractured patients to calibrate for.")
-    ] = 0.05,
+    ] = PREVALENCE,
     device: Device = "auto",
     threads: Threads = None,
     models: Models = None,

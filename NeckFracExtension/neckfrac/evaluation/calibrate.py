@@ -22,7 +22,8 @@ from ..pipeline.combine import (
     logit,
 )
 from ..progress import Progress
-from .metrics import auc, summary, threshold_for
+from .metrics import auc, choose, operating_curve, summary, threshold_for
+from .samples import segmented_from
 
 if TYPE_CHECKING:
     from ..pipeline.classify import Opinion
@@ -52,16 +53,10 @@ def opinions_on(sample: dict, networks: Networks, generator: np.random.Generator
 
     Members that need a whole neck (WHOLE_NECK) have none.
     """
-    from ..pipeline.grids import FINE_SPACING, Lattice
     from ..pipeline.members import CLASSIFY
-    from ..pipeline.segment import Segmented
     from ..training.vertebrae import imitate_mask
 
-    level = int(sample["level"])
-    labels = imitate_mask(sample["labels"] == level, generator) * np.uint8(level)
-    shape = labels.shape
-    lattice = Lattice(shape, FINE_SPACING, (0.0, 0.0, 0.0))
-    segmented = Segmented(sample["hu"], labels, labels, labels, lattice, np.zeros((shape[0], 2), int), shape[1])
+    segmented = segmented_from(sample, imitate_mask(sample["labels"] == sample["level"], generator))
     return {
         name: CLASSIFY[bundle.step](segmented, progress=Progress(), **networks.arguments(name))
         for name, bundle in networks.members.items()
@@ -136,17 +131,9 @@ def level_thresholds(
     of the same specificity for itself (LEAST_ABOVE) has its own.
     """
     truths = _truths(rows)
-    values = np.unique(probabilities)
-    candidates = np.concatenate([[values[0] / 2], (values[:-1] + values[1:]) / 2, [(1 + values[-1]) / 2]])
-    found = (probabilities[truths] >= candidates[:, None]).mean(axis=1)
-    spared = (probabilities[~truths] < candidates[:, None]).mean(axis=1)
+    candidates, found, spared = operating_curve(probabilities, truths)
     called, left = 1 - (1 - found) * spared ** (N_LEVELS - 1), spared**N_LEVELS
-    if sensitivity is not None:
-        chosen = np.flatnonzero(called >= sensitivity)[-1]
-    elif specificity is not None:
-        chosen = np.flatnonzero(left >= specificity)[0]
-    else:
-        chosen = int(np.argmax(called + left))
+    chosen = choose(called, left, sensitivity=sensitivity, specificity=specificity)
     thresholds = dict.fromkeys(LEVEL_NAMES, float(candidates[chosen]))
     for level in LEVEL_NAMES:
         own = np.array([row.level == level for row in rows]) & ~truths

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..anatomy import LEVEL_NAMES
 from ..errors import InputError
+from .samples import segmented_from
 
 if TYPE_CHECKING:
     from ..pipeline.segment import Segmented
@@ -46,14 +47,8 @@ class Vertebra:
 
 def vertebra_from(sample: Sample) -> Vertebra:
     """A `vertebra_sample` with the true mask in place of a segmented one, and no vertebra but its own."""
-    from ..pipeline.grids import FINE_SPACING, Lattice
-    from ..pipeline.segment import Segmented
-
     label = int(sample["level"])
-    labels = np.where(sample["labels"] == label, label, 0).astype(np.uint8)
-    corners = np.zeros((len(labels), 2), int)
-    lattice = Lattice(labels.shape, FINE_SPACING, (0.0, 0.0, 0.0))
-    segmented = Segmented(sample["hu"], labels, labels, labels, lattice, corners, labels.shape[1])
+    segmented = segmented_from(sample, sample["labels"] == label)
     return Vertebra(
         LEVEL_NAMES[label - 1], segmented, sample["fracture"] == label, str(sample["kind"]), float(sample["severity"])
     )

@@ -14,6 +14,7 @@ from ..anatomy import LEVEL_NAMES, LEVELS, T1
 from ..errors import InputError
 from ..findings import Box, StudyIdentity
 from .fracture_boxes import Marked
+from .scoring import span
 
 if TYPE_CHECKING:
     from ..intake.study import Study
@@ -78,13 +79,9 @@ def simulated_cases(
 
 
 def _person(number: int, *, seed: int, anatomy: Path | None) -> Neck:
-    if anatomy is not None:
-        from ..simulate.meshes.mesh_neck import load_mesh_neck
+    from ..simulate.command import neck_of
 
-        return load_mesh_neck(anatomy)
-    from ..simulate.built_in.parametric import build_neck
-
-    return build_neck(FIRST_NECK + 1000 * seed + number)
+    return neck_of(anatomy, FIRST_NECK + 1000 * seed + number)
 
 
 def _simulate(n: int, seed: int, person: Callable[[], Neck], shape, spacing) -> Known:
@@ -186,16 +183,6 @@ def known(study: Study, truth: dict[str, Any], labels: np.ndarray | None, fractu
 
 
 # --- groups -------------------------------------------------------------------------------------
-
-
-def span(value: float, edges: tuple[float, ...], unit: str) -> str:
-    """The group of a value: "below 10 degrees", "10 to 20 degrees", "20 degrees and more"."""
-    place = int(np.searchsorted(edges, value, side="right"))
-    if place == 0:
-        return f"below {edges[0]:g} {unit}"
-    if place == len(edges):
-        return f"{edges[-1]:g} {unit} and more"
-    return f"{edges[place - 1]:g} to {edges[place]:g} {unit}"
 
 
 def strata_of_study(truth: dict[str, Any]) -> dict[str, str]:

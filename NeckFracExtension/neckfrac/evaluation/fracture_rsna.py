@@ -12,7 +12,8 @@ import numpy as np
 from ..anatomy import LEVEL_NAMES, T1
 from ..findings import Box, StudyIdentity
 from .fracture_boxes import Marked, overlap
-from .fracture_cases import Case, Known, span
+from .fracture_cases import Case, Known
+from .scoring import span
 
 if TYPE_CHECKING:
     from ..training.rsna import RSNAData, SliceBox

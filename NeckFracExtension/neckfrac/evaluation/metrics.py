@@ -52,18 +52,33 @@ def summary(probabilities: np.ndarray, truths: np.ndarray, threshold: float) -> 
     }
 
 
-def threshold_for(probabilities: np.ndarray, truths: np.ndarray, *, sensitivity=None, specificity=None) -> float:
-    """The threshold that reaches a sensitivity or a specificity; without either, the best of their sum (Youden)."""
+def operating_curve(probabilities: np.ndarray, truths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Thresholds, rising, that tell the probabilities apart, and the sensitivity and the specificity of each."""
     truths = np.asarray(truths, dtype=bool)
     values = np.unique(probabilities)
     # Half way between values, so that a threshold is not one case's own probability.
     candidates = np.concatenate([[values[0] / 2], (values[:-1] + values[1:]) / 2, [(1 + values[-1]) / 2]])
-    reached = np.array([[(probabilities[truths] >= c).mean(), (probabilities[~truths] < c).mean()] for c in candidates])
+    found = (probabilities[truths] >= candidates[:, None]).mean(axis=1)
+    spared = (probabilities[~truths] < candidates[:, None]).mean(axis=1)
+    return candidates, found, spared
+
+
+def choose(
+    sensitivities: np.ndarray, specificities: np.ndarray, *, sensitivity: float | None = None,
+    specificity: float | None = None,
+) -> int:  # fmt: skip
+    """Which of rising thresholds reaches a sensitivity or a specificity; without either, the best sum (Youden)."""
     if sensitivity is not None:
-        return float(candidates[np.flatnonzero(reached[:, 0] >= sensitivity)[-1]])
+        return int(np.flatnonzero(sensitivities >= sensitivity)[-1])
     if specificity is not None:
-        return float(candidates[np.flatnonzero(reached[:, 1] >= specificity)[0]])
-    return float(candidates[int(np.argmax(reached.sum(axis=1)))])
+        return int(np.flatnonzero(specificities >= specificity)[0])
+    return int(np.argmax(sensitivities + specificities))
+
+
+def threshold_for(probabilities: np.ndarray, truths: np.ndarray, *, sensitivity=None, specificity=None) -> float:
+    """The threshold that reaches a sensitivity or a specificity; without either, the best of their sum (Youden)."""
+    candidates, found, spared = operating_curve(probabilities, truths)
+    return float(candidates[choose(found, spared, sensitivity=sensitivity, specificity=specificity)])
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float | None:

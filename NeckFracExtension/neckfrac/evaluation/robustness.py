@@ -137,12 +137,9 @@ def sweep_simulated(
 
 
 def _neck_of(subject: int, seed: int, anatomy: Path | None) -> Neck:
-    from ..simulate.built_in.parametric import build_neck
-    from ..simulate.meshes.mesh_neck import load_mesh_neck
+    from ..simulate.command import neck_of
 
-    if anatomy is not None and subject % 2:
-        return load_mesh_neck(anatomy)
-    return build_neck(FIRST_NECK + 1000 * seed + subject)
+    return neck_of(anatomy if subject % 2 else None, FIRST_NECK + 1000 * seed + subject)
 
 
 def sweep_real(

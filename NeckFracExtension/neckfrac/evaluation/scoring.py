@@ -117,6 +117,16 @@ def misnamed(answer: np.ndarray, truth: np.ndarray, voxel_ml: float) -> dict[str
     return wrong
 
 
+def span(value: float, edges: tuple[float, ...], unit: str) -> str:
+    """The group of a value: "below 10 degrees", "10 to 20 degrees", "20 degrees and more"."""
+    place = int(np.searchsorted(edges, value, side="right"))
+    if place == 0:
+        return f"below {edges[0]:g} {unit}"
+    if place == len(edges):
+        return f"{edges[-1]:g} {unit} and more"
+    return f"{edges[place - 1]:g} to {edges[place]:g} {unit}"
+
+
 def summarise(scores: list[Score], *, seed: int = 0) -> dict[str, Any]:
     """Means with bootstrap intervals, rates with Wilson intervals; over all levels, by level, and by stratum."""
 

@@ -11,7 +11,7 @@ from .. import DISCLAIMER
 from ..anatomy import LEVELS, T1
 from ..errors import InputError
 from ..progress import Progress
-from .scoring import score, summarise
+from .scoring import score, span, summarise
 
 if TYPE_CHECKING:
     from ..pipeline.engine import Networks
@@ -26,7 +26,6 @@ FIRST_SEED, FIRST_NECKS = 5_000_000, 5_000
 PEOPLE = 6  # built-in necks, each posed, scanned and worn in many ways
 # mm from the first or last slice within which a level counts as cut: a tip that thin is not outlined to its end.
 BORDER = 3.0
-NO_DATA = -1000  # HU at and below which a voxel is air or outside the scan
 
 
 def segment_volume(volume: CTVolume, networks: Networks, progress: Progress) -> tuple[np.ndarray, Located]:
@@ -50,6 +49,8 @@ def shares_of_labels(labels: np.ndarray, volume: CTVolume) -> dict[str, float]:
     How much of a cut vertebra is missing can't be known from its labels.
     """
     from scipy import ndimage
+
+    from ..pipeline.coverage import NO_DATA
 
     volume, reorientation = volume.canonical()
     labels, shares = reorientation.apply(labels), {}
@@ -85,15 +86,11 @@ def strata_of(study: SimulatedStudy) -> dict[str, str]:
     """Into which group a simulated study falls, by its truth."""
     scanner, tilt = study.truth["scanner"], max(map(abs, study.truth["pose"]["rotation_degrees"]))
 
-    def group(value: float, low: float, high: float, unit: str) -> str:
-        return f"below {low:g} {unit}" if value < low else f"{low:g} to {high:g} {unit}" if value < high else (
-            f"{high:g} {unit} and more")  # fmt: skip
-
     cut = [side for side in ("above", "below") if scanner[f"cut_{side}"]]
     return {
-        "slice thickness": group(scanner["slice_thickness"], 1.5, 3.0, "mm"),
-        "noise": group(scanner["noise"], 20, 40, "HU"),
-        "tilt or turn": group(tilt, 15, 30, "degrees"),
+        "slice thickness": span(scanner["slice_thickness"], (1.5, 3.0), "mm"),
+        "noise": span(scanner["noise"], (20.0, 40.0), "HU"),
+        "tilt or turn": span(tilt, (15.0, 30.0), "degrees"),
         "field of view": f"cut from {' and '.join(cut)}" if cut else "whole",
         "fractures": "broken" if study.truth["fractures"] else "intact",
     }

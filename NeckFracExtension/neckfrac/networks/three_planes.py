@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .vertebra_sequence import CompactResNet, HeatPyramid, pooled
+from .vertebra_sequence import CompactResNet, HeatPyramid, look
 
 PLANES = ("axial", "sagittal", "coronal")
 
@@ -56,9 +56,9 @@ class ThreePlanes(nn.Module):
             self.shortcut.bias.zero_()
 
     def forward(self, axial: torch.Tensor, upright: torch.Tensor) -> dict[str, torch.Tensor]:
-        features, heat = self._look(axial)
-        upright_features, upright_heat = self._look(upright)
-        features = torch.cat([features, upright_features], dim=1)
+        looks = [look(self.encoder, self.heat, views) for views in (axial, upright)]
+        features, hottest = (torch.cat([seen[n] for seen in looks], dim=1) for n in (0, 1))
+        heat, upright_heat = (seen[2] for seen in looks)
         views = axial.shape[1]
         plane = torch.arange(len(PLANES), device=axial.device).repeat_interleave(views)
         # Small and sensitive to rounding: what pools the views stays in float32 under autocast.
@@ -66,15 +66,6 @@ class ThreePlanes(nn.Module):
             states = self.dropout(functional.relu(self.view(features) + self.plane(plane)))
             weights = self.attention(states).softmax(dim=1)
             view_logits = self.view_head(states)[..., 0]
-            hottest = torch.stack([part.flatten(1).amax(dim=1) for part in (heat, upright_heat)]).amax(dim=0)
-            strongest = torch.stack([view_logits.amax(dim=1), hottest], dim=1)
+            strongest = torch.stack([view_logits.amax(dim=1), hottest.amax(dim=1)], dim=1)
             logit = self.vertebra_head((weights * states).sum(dim=1)) + self.shortcut(strongest)
         return {"logit": logit[:, 0], "view_logits": view_logits, "heat": heat, "upright_heat": upright_heat}
-
-    def _look(self, views: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features [batch, views, n] and heat [batch, views, h, w] of views [batch, views, channels, rows, columns]."""
-        shape = views.shape[:2]
-        maps = self.encoder(views.flatten(0, 1))
-        fused, heat = self.heat(maps)
-        features, _ = pooled(maps[-1], fused, heat)
-        return features.unflatten(0, shape), heat[:, 0].float().unflatten(0, shape)

@@ -55,11 +55,7 @@ class VertebraSequence(nn.Module):
         self.heat = HeatPyramid(self.encoder.n_features, heat_channels)
 
     def forward(self, slices: torch.Tensor) -> dict[str, torch.Tensor]:
-        batch, n_slices = slices.shape[:2]
-        maps = self.encoder(slices.flatten(0, 1))
-        fused, heat = self.heat(maps)
-        features, hottest = pooled(maps[-1], fused, heat)
-        features, hottest = features.unflatten(0, (batch, n_slices)), hottest.view(batch, n_slices)
+        features, hottest, heat = look(self.encoder, self.heat, slices)
         features = self.spatial_dropout(features.transpose(1, 2)).transpose(1, 2)
         # Small and sensitive to rounding: the recurrent part stays in float32 under autocast.
         with torch.autocast(slices.device.type, enabled=False):
@@ -70,20 +66,24 @@ class VertebraSequence(nn.Module):
             # pooled states alone learn slowly.
             strongest = torch.stack([slice_logits.amax(dim=1), hottest.amax(dim=1)], dim=1)
             logit = self.vertebra_head(torch.cat([(weights * states).sum(dim=1), strongest], dim=1))[:, 0]
-        return {
-            "logit": logit,
-            "slice_logits": slice_logits,
-            "heat": heat[:, 0].float().unflatten(0, (batch, n_slices)),
-        }
+        return {"logit": logit, "slice_logits": slice_logits, "heat": heat}
 
 
-def pooled(coarse: torch.Tensor, fused: torch.Tensor, heat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features [n, channels] of images from their maps, and the strongest heat [n] among them; float32.
+def look(
+    encoder: nn.Module, heat: nn.Module, images: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Features [batch, n, channels], strongest heat [batch, n] and heat [batch, n, h, w] of each image, float32.
 
-    A mean over the image drowns a hairline; the strongest answer anywhere does not.
+    images: [batch, n, channels, y, x]. heat: a `HeatPyramid`. A mean over the image drowns a hairline; the strongest
+    answer anywhere does not.
     """
-    hottest = heat.amax(dim=(2, 3)).float()
-    return torch.cat([coarse.mean(dim=(2, 3)).float(), fused.amax(dim=(2, 3)).float(), hottest], dim=1), hottest[:, 0]
+    shape = images.shape[:2]
+    maps = encoder(images.flatten(0, 1))
+    fused, where = heat(maps)
+    hottest = where.amax(dim=(2, 3)).float()
+    features = [maps[-1].mean(dim=(2, 3)).float(), fused.amax(dim=(2, 3)).float(), hottest]
+    parts = (torch.cat(features, dim=1), hottest[:, 0], where[:, 0].float())
+    return tuple(part.unflatten(0, shape) for part in parts)
 
 
 class HeatPyramid(nn.Module):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from ..anatomy import LEVEL_NAMES, LEVELS, N_LEVELS
+from ..anatomy import LEVEL_NAMES, LEVELS
 from ..progress import Progress
 from .crops import VertebraCrop, axial_slices, vertebra_crop
 from .device import reduced_precision
@@ -82,10 +83,22 @@ def field_corners(segmented: Segmented, slices: list[int], field: int) -> np.nda
     corners = []
     limit = np.maximum(np.array(segmented.labels.shape[1:]) - field, 0)
     for z in slices:
-        places = np.argwhere((segmented.labels[z] > 0) & (segmented.labels[z] <= N_LEVELS))
+        places = np.argwhere(segmented.labels[z])
         middle = (places.min(axis=0) + places.max(axis=0) + 1) / 2
         corners.append(np.clip(np.rint(middle - field / 2), 0, limit))
     return np.array(corners, int).reshape(-1, 2)
+
+
+def present(
+    segmented: Segmented, levels: Sequence[str], progress: Progress
+) -> Iterator[tuple[str, np.ndarray, Progress]]:
+    """Name, mask [z, y, x] and progress of each level that is large enough to be asked about."""
+    for n, name in enumerate(levels):
+        part = progress.part(n / len(levels), (n + 1) / len(levels))
+        part.step(0.0)
+        mask = segmented.of(name)
+        if np.count_nonzero(mask) >= LEAST_VOXELS:
+            yield name, mask, part
 
 
 @torch.inference_mode()
@@ -103,12 +116,8 @@ def classify_vertebrae(
     hu = torch.from_numpy(segmented.hu)
     levels: dict[str, float] = {}
     heat: dict[str, tuple[VertebraCrop, np.ndarray]] = {}
-    for n, name in enumerate(LEVEL_NAMES):
-        progress.step(n / len(LEVEL_NAMES))
-        mask = torch.from_numpy(segmented.of(name))
-        if int(mask.sum()) < LEAST_VOXELS:
-            continue
-        crop = vertebra_crop(hu, mask, slices, size, intensity)
+    for name, mask, _ in present(segmented, LEVEL_NAMES, progress):
+        crop = vertebra_crop(hu, torch.from_numpy(mask), slices, size, intensity)
         with reduced_precision(device):
             output = network(crop.images[None].to(device))
         levels[name] = float(output["logit"].float().sigmoid())

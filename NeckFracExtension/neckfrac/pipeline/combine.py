@@ -77,6 +77,10 @@ class Ensemble:
                 advice="Restore the file from the release.",
             ) from error
 
+    def weight(self, name: str) -> float:
+        """How much a member counts; 0 for one that it was not fitted with."""
+        return self.levels[name].weight if name in self.levels else 0.0
+
     def caveat(self) -> str:
         """What a reader must know of how well fractures were told apart when it was measured; "" when well."""
         whole = self.measured.get("ensemble", {})

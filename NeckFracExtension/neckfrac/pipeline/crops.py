@@ -48,7 +48,7 @@ def vertebra_crop(hu: torch.Tensor, mask: torch.Tensor, count: int, size: int, i
 
     hu: int16 [z, y, x]; mask: bool, same shape, not empty. What lies beyond the grid is air.
     """
-    z, y, x = _extents(mask)
+    z, y, x = extents(mask)
     # One slice beyond each end, so that a broken endplate is seen from both sides.
     chosen = np.clip(np.rint(np.linspace(z[0] - 1, z[1] + 1, count)), 0, hu.shape[0] - 1).astype(int)
     corner = tuple(int(round((first + last + 1) / 2 - size / 2)) for first, last in (y, x))
@@ -58,7 +58,7 @@ def vertebra_crop(hu: torch.Tensor, mask: torch.Tensor, count: int, size: int, i
     return VertebraCrop(chosen, corner, torch.cat([intensity(stacks), masks], dim=1))
 
 
-def _extents(mask: torch.Tensor) -> list[tuple[int, int]]:
+def extents(mask: torch.Tensor) -> list[tuple[int, int]]:
     """First and last index of the mask along each axis."""
     result = []
     for axis in range(3):

@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from ..anatomy import LEVEL_NAMES
-from ..errors import Cancelled, InputError
+from ..errors import Cancelled, InputError, first_line
 from ..progress import Progress
 from ..volume import CTVolume
-from .classify import LEAST_VOXELS, SHARPNESS, Opinion, field_corners
+from .classify import SHARPNESS, Opinion, field_corners, present
 from .crops import VertebraCrop, axial_slices, cut, vertebra_crop
 from .explain import draw
 from .intensity import Intensity
@@ -21,7 +21,6 @@ from .saliency import GRAD_CAM, SMOOTH_GRAD, Score, Watched, saliency
 from .segment import Segmented
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
 
     from .engine import Networks
 
@@ -50,8 +49,7 @@ def member_to_explain(networks: Networks, method: str, member: str | None) -> st
             f"{TITLES[method]} can't explain {member or 'any member'}.",
             advice=f"Choose {', '.join(known)}." if known else "Leave --explain out.",
         )
-    weights = networks.ensemble.levels
-    return member or max(known, key=lambda name: weights[name].weight if name in weights else 0.0)
+    return member or max(known, key=networks.ensemble.weight)
 
 
 def can_explain(step: str, method: str) -> bool:
@@ -83,8 +81,7 @@ def redraw(
     except Cancelled:
         raise
     except (RuntimeError, MemoryError) as error:
-        told = (str(error).splitlines() or ["out of memory"])[0]
-        progress.warn(f"{TITLES[method]} of {member} failed; the heat is the members' own: {told}")
+        progress.warn(f"{TITLES[method]} of {member} failed; the heat is the members' own: {first_line(error)}")
         return ""
     draw(segmented, [Opinion({}, None, heat)], levels, volume, into)
     return f"{TITLES[method]} of {member}"
@@ -96,7 +93,7 @@ def explain_vertebrae(
 ) -> LevelHeat:  # fmt: skip
     """For members that look at each vertebra's own slices, as `classify_vertebrae` asks them."""
     hu, heat = torch.from_numpy(segmented.hu), {}
-    for name, mask, part in _present(segmented, levels, progress):
+    for name, mask, part in present(segmented, levels, progress):
         crop = vertebra_crop(hu, torch.from_numpy(mask), slices, size, intensity)
         images = crop.images[None].to(device)
         if method == HEAT:
@@ -117,7 +114,7 @@ def explain_planes(
     from .three_planes import box_about, pictures, places_in, tissue_window
 
     hu, windows, heat = torch.from_numpy(segmented.hu), (intensity, tissue_window(*tissue)), {}
-    for name, mask, part in _present(segmented, levels, progress):
+    for name, mask, part in present(segmented, levels, progress):
         box = box_about(hu, torch.from_numpy(mask), size)
         places = places_in(box.mask, views)
         axial, upright = pictures(box, places, rows, windows)
@@ -141,7 +138,7 @@ def explain_slices(
     """For Model I, as `classify_slices` asks it: each level's slices, weighed as in its pooled probability."""
     hu, heat = torch.from_numpy(segmented.hu), {}
     window = tuple(min(field, length) for length in segmented.labels.shape[1:])
-    for name, mask, part in _present(segmented, levels, progress):
+    for name, mask, part in present(segmented, levels, progress):
         areas = np.count_nonzero(mask, axis=(1, 2))[::step]
         cuts = np.flatnonzero(areas)
         if not len(cuts):
@@ -186,16 +183,6 @@ def pooled(logits: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """The logit of `classify.pool_slices`' probability, differentiable. logits, weights: [S], the weights' sum 1."""
     log = torch.logsumexp(weights.log() + SHARPNESS * F.logsigmoid(logits.double()), dim=0) / SHARPNESS
     return log - torch.log(-torch.expm1(log.clamp(max=-1e-12)))
-
-
-def _present(segmented: Segmented, levels: list[str], progress: Progress) -> Iterator[tuple[str, np.ndarray, Progress]]:
-    """Name, mask [z, y, x] and progress of each level that is large enough to be asked about."""
-    for n, name in enumerate(levels):
-        part = progress.part(n / len(levels), (n + 1) / len(levels))
-        part.step(0.0)
-        mask = segmented.of(name)
-        if np.count_nonzero(mask) >= LEAST_VOXELS:
-            yield name, mask, part
 
 
 @torch.inference_mode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import Cancelled
+from ..errors import Cancelled, first_line
 from ..progress import Progress
 from .classify import Opinion, classify_slices, classify_vertebrae
 from .sagittal import classify_sagittal
@@ -39,7 +39,7 @@ def ask_members(segmented: Segmented, networks: Networks, progress: Progress) ->
         except Cancelled:
             raise
         except (RuntimeError, MemoryError) as error:
-            progress.warn(f"{name} failed and was left out: {(str(error).splitlines() or ['out of memory'])[0]}")
+            progress.warn(f"{name} failed and was left out: {first_line(error)}")
     if not opinions:
         raise RuntimeError("Every member of the ensemble failed.")
     return opinions
@@ -47,9 +47,4 @@ def ask_members(segmented: Segmented, networks: Networks, progress: Progress) ->
 
 def heaviest_first(opinions: dict[str, Opinion], networks: Networks) -> list[Opinion]:
     """The opinions, that of the member which counts most in the ensemble first."""
-    members = networks.ensemble.levels
-
-    def weight(name: str) -> float:
-        return members[name].weight if name in members else 0.0
-
-    return [opinions[name] for name in sorted(opinions, key=weight, reverse=True)]
+    return [opinions[name] for name in sorted(opinions, key=networks.ensemble.weight, reverse=True)]

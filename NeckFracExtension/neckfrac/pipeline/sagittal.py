@@ -25,7 +25,7 @@ def nine_planes(segmented: Segmented) -> tuple[np.ndarray, np.ndarray]:
 
     The levels' labels must hold a voxel.
     """
-    places = np.argwhere((segmented.labels > 0) & (segmented.labels <= N_LEVELS))
+    places = np.argwhere(segmented.labels)
     middle = (places.min(axis=0) + places.max(axis=0)) / 2
     # Across, where most of the bone is: one long transverse process must not move the planes.
     middle[2] = np.median(places[:, 2])
@@ -62,10 +62,9 @@ def classify_sagittal(
 ) -> Opinion:
     """Patient and levels from nine sagittal images: fast, coarse, and blind to what lies far to the sides."""
     progress.step(0.0)
-    if not ((segmented.labels > 0) & (segmented.labels <= N_LEVELS)).any():
+    if not segmented.labels.any():
         return Opinion({})
     hu, labels = nine_planes(segmented)
-    labels = np.where(labels <= N_LEVELS, labels, 0)
     counts = np.bincount(labels.ravel(), minlength=N_LEVELS + 1)
     images = intensity(torch.from_numpy(shown(hu, labels)))[None].to(device)
     with reduced_precision(device):

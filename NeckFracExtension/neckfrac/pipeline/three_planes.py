@@ -13,8 +13,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from ..anatomy import LEVEL_NAMES
 from ..progress import Progress
-from .classify import LEAST_VOXELS, Opinion
-from .crops import VertebraCrop, cut
+from .classify import Opinion, present
+from .crops import VertebraCrop, cut, extents
 from .device import reduced_precision
 from .grids import AIR
 from .intensity import Intensity
@@ -49,7 +49,7 @@ class Places:
 def box_about(hu: torch.Tensor, mask: torch.Tensor, size: int) -> Box:
     """hu: [z, y, x] on the fine grid; mask: bool, same shape, not empty. The box's sides are `size` voxels."""
     shape = (DEPTH, size, size)
-    middles = [(first + last + 1) / 2 for first, last in (_ends(mask, axis) for axis in range(3))]
+    middles = [(first + last + 1) / 2 for first, last in extents(mask)]
     z, y, x = (int(round(middle - length / 2)) for middle, length in zip(middles, shape, strict=True))
     slices = np.clip(np.arange(z, z + DEPTH), 0, hu.shape[0] - 1)
     return Box(cut(hu, slices, (y, x), size, AIR), cut(mask, slices, (y, x), size, False), (z, y, x), slices)
@@ -62,8 +62,7 @@ def places_in(mask: torch.Tensor, views: int, shift: float = 0.0) -> Places:
     the bone is: most of a vertebra's width is transverse processes, most of its bone lies in the middle.
     """
     results = []
-    for axis in range(3):
-        first, last = _ends(mask, axis)
+    for axis, (first, last) in enumerate(extents(mask)):
         if axis == 0:
             first, last = first - 1, last + 1
             at = np.linspace(first, last, views) + shift * (last - first) / max(views - 1, 1)
@@ -120,12 +119,8 @@ def classify_planes(
     hu, windows = torch.from_numpy(segmented.hu), (intensity, tissue_window(*tissue))
     levels: dict[str, float] = {}
     heat: dict[str, tuple[VertebraCrop, np.ndarray]] = {}
-    for n, name in enumerate(LEVEL_NAMES):
-        progress.step(n / len(LEVEL_NAMES))
-        mask = torch.from_numpy(segmented.of(name))
-        if int(mask.sum()) < LEAST_VOXELS:
-            continue
-        box = box_about(hu, mask, size)
+    for name, mask, _ in present(segmented, LEVEL_NAMES, progress):
+        box = box_about(hu, torch.from_numpy(mask), size)
         places = places_in(box.mask, views)
         axial, upright = pictures(box, places, rows, windows)
         with reduced_precision(device):
@@ -139,9 +134,3 @@ def classify_planes(
 def tissue_window(lower: float, upper: float) -> Intensity:
     """A window of soft tissue, -1 to 1: muscle, fat and the swelling before a broken vertebra differ in it."""
     return Intensity(lower, upper, (lower + upper) / 2, (upper - lower) / 2)
-
-
-def _ends(mask: torch.Tensor, axis: int) -> tuple[int, int]:
-    """First and last index of the mask along an axis."""
-    where = torch.nonzero(mask.sum(dim=tuple({0, 1, 2} - {axis})))
-    return int(where[0]), int(where[-1])

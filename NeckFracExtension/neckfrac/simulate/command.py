@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from math import inf
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..progress import Progress
 
+if TYPE_CHECKING:
+    from .neck import Neck
+
 LEAST_VOXELS = 10  # of a fracture within the scan; fewer is a fracture that nobody could see
+
+
+def neck_of(anatomy: Path | None, seed: int | None) -> Neck:
+    """The neck of a folder of meshes, or without one the built-in neck of a seed (None: the textbook's)."""
+    if anatomy is not None:
+        from .meshes.mesh_neck import load_mesh_neck
+
+        return load_mesh_neck(anatomy)
+    from .built_in.parametric import build_neck
+
+    return build_neck(seed)
 
 
 def simulate_to_folder(
@@ -45,14 +60,7 @@ def simulate_to_folder(
         )
     check_output(output)
     with progress.stage("Building the neck", until=0.4):
-        if anatomy is not None:
-            from .meshes.mesh_neck import load_mesh_neck
-
-            neck = load_mesh_neck(anatomy)
-        else:
-            from .built_in.parametric import build_neck
-
-            neck = build_neck(None if plain else seed)
+        neck = neck_of(anatomy, None if plain else seed)
     with progress.stage("Simulating the scan", until=0.9):
         fields = [make_fracture(level, kind, neck.frames[level], seed=seed) for level, kind in wanted]
         study = simulate_study(

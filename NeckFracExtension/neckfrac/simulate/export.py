@@ -88,14 +88,14 @@ def export_dicom(study: SimulatedStudy, folder: Path) -> Path:
     Raises InputError when `folder` can't be written or already holds something, or when rows and columns of
     the volume are not perpendicular, which DICOM can't say.
     """
-    with _whole(Path(folder)) as place:
+    with whole_folder(Path(folder)) as place:
         _write_series(study, place)
     return Path(folder)
 
 
 def export_study(study: SimulatedStudy, folder: Path, *, nrrd: bool = True, dicom: bool = False) -> Path:
     """NRRD files and truth.json in `folder`, and a DICOM series in its folder ``dicom``, all or none of them."""
-    with _whole(Path(folder)) as place:
+    with whole_folder(Path(folder)) as place:
         if nrrd:
             _write_volumes(study, place)
         if dicom:
@@ -107,7 +107,7 @@ def export_study(study: SimulatedStudy, folder: Path, *, nrrd: bool = True, dico
 
 
 @contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
+def whole_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder that becomes `folder` when all went well, and is gone otherwise."""
     made: list[Path] = []
     place: Path | None = None

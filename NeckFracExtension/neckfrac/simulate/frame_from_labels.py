@@ -59,8 +59,9 @@ def level_box(labels: np.ndarray, level: str) -> tuple[slice, ...]:
 
 def around_labels(labels: np.ndarray, room: float, volume: CTVolume) -> tuple[slice, ...]:
     """The box of all labelled voxels, with `room` mm around them, inside the volume."""
-    spans = [np.flatnonzero(labels.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    box = tuple(slice(int(span[0]), int(span[-1]) + 1) for span in spans)
+    from scipy import ndimage
+
+    box = ndimage.find_objects((labels > 0).view(np.uint8))[0]
     return tuple(slice(a, b) for a, b in zip(*box_around(box, room, volume), strict=True))
 
 

@@ -15,6 +15,7 @@ from ..anatomy import LEVEL_NAMES, LEVELS, THORACIC
 from ..errors import InputError
 from ..progress import Progress
 from ..volume import CTVolume, to_image
+from .command import LEAST_VOXELS, neck_of
 
 if TYPE_CHECKING:
     from .neck import Neck
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 LABELS, BOXES, IMAGES, SEGMENTATIONS = "train.csv", "train_bounding_boxes.csv", "train_images", "segmentations"
 SIMULATED = "simulated.json"
-LEAST_VOXELS = 10  # of a fracture within the scan from which its level counts as fractured
 TRIES = 8  # draws of fractures until one lies within the scan
 
 
@@ -45,7 +45,7 @@ def write_rsna_layout(
     the truth. anatomy, spacing, size, plain: as `simulate_to_folder`. Raises InputError for an output that
     can't be written or holds something, or when no fracture lies within the scan; then nothing is left.
     """
-    from .export import _whole
+    from .export import whole_folder
 
     progress = progress or Progress()
     if studies < 1 or min(size) < 2 or not all(0 < value < inf for value in spacing):
@@ -54,13 +54,13 @@ def write_rsna_layout(
             where=f"{studies} studies, size {size}, spacing {spacing}", advice="Change the number, size or spacing.",
         )  # fmt: skip
     labels, boxes, truths = [], [], {}
-    with _whole(Path(folder)) as place:
+    with whole_folder(Path(folder)) as place:
         (place / IMAGES).mkdir()
         (place / SEGMENTATIONS).mkdir()
         neck = None
         for number in range(studies):
             with progress.stage(f"Simulating study {number + 1} of {studies}", until=(number + 1) / studies):
-                neck = neck if plain and neck else _neck(anatomy, None if plain else seed + number)
+                neck = neck if plain and neck else neck_of(anatomy, None if plain else seed + number)
                 progress.step(0.2)
                 study = _study(neck, seed + number, spacing, size, plain=plain, fractured=number % 2 == 0)
                 progress.step(0.8)
@@ -98,16 +98,6 @@ def slice_boxes(study: SimulatedStudy, levels: list[str], *, from_above: bool) -
             size = columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1
             boxes.append([int(value) for value in (columns[0], rows[0], *size, number)])
     return boxes
-
-
-def _neck(anatomy: Path | None, seed: int | None) -> Neck:
-    if anatomy is not None:
-        from .meshes.mesh_neck import load_mesh_neck
-
-        return load_mesh_neck(anatomy)
-    from .built_in.parametric import build_neck
-
-    return build_neck(seed)
 
 
 def _study(

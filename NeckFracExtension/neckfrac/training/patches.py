@@ -54,14 +54,13 @@ def _places(samples: list[Sample], generator: np.random.Generator) -> np.ndarray
     where = np.any(own, axis=0)
     if not where.any():
         where = samples[0]["labels"] == samples[0]["level"]
-    slices = np.flatnonzero(np.count_nonzero(where, axis=(1, 2)) >= min(LEAST_FRACTURE, where.sum(axis=(1, 2)).max()))
+    areas, limit = np.count_nonzero(where, axis=(1, 2)), np.array(where.shape[1:]) - PATCH // 2
     places = []
-    for z in generator.choice(slices, PIECES):
+    for z in generator.choice(np.flatnonzero(areas >= min(LEAST_FRACTURE, areas.max())), PIECES):
         within = np.argwhere(where[z])
-        y, x = within[generator.integers(len(within))] + generator.integers(-OFF, OFF + 1, 2)
-        places.append((z, y, x))
-    limit = np.array(where.shape[1:]) - PATCH // 2
-    return np.column_stack([np.array(places)[:, 0], np.clip(np.array(places)[:, 1:], PATCH // 2, limit)])
+        middle = within[generator.integers(len(within))] + generator.integers(-OFF, OFF + 1, 2)
+        places.append((z, *np.clip(middle, PATCH // 2, limit)))
+    return np.array(places)
 
 
 def _pieces(sample: Sample, places: np.ndarray, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

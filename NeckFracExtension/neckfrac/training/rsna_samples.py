@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from ..anatomy import LEVELS, N_LEVELS
 from ..errors import InputError
+from ..pipeline.coverage import NO_DATA
 from ..pipeline.grids import FINE_SPACING, Lattice, resample
 from ..progress import Progress
 from ..volume import CTVolume
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 LEAST_ML = 2.0  # of a vertebra, ml: a small child's is twice that
 BORDER = 3.0  # mm from the first or last slice within which a level counts as cut: its tips are not outlined to the end
-NO_DATA = -1000  # HU at and below which a voxel is air or outside the field of view
 # Dark streaks from metal reach as low and cross bone too, but are narrower (mm) than where the data end. So many
 # voxels without data may touch a vertebra all the same: a gas bubble, the throat's air.
 STREAK, TOUCHED = 5.0, 20

@@ -115,16 +115,14 @@ def train(
     lessons = [(task.batches, task.loss, trainer.schedule.steps)]
     if task.first:
         lessons.insert(0, (task.first.batches, task.first.loss, round(task.first.share * trainer.schedule.steps)))
-    deadline, finished = None if time_budget is None else time.monotonic() + time_budget, True
+    deadline = None if time_budget is None else time.monotonic() + time_budget
     for batches, loss, until in lessons:
         if trainer.step < until:
             left = None if deadline is None else deadline - time.monotonic()
-            finished = trainer.fit(
-                batches(paths, generator), loss, time_budget=left, progress=progress, until=until, reduced=task.reduced
-            )
-            if not finished:
-                break
-    return finished
+            source, options = batches(paths, generator), {"until": until, "reduced": task.reduced}
+            if not trainer.fit(source, loss, time_budget=left, progress=progress, **options):
+                return False
+    return True
 
 
 def begin_as(trainer: Trainer, other: str, part: str, runs: Path) -> None:
