@@ -4,20 +4,14 @@ A request is one line on stdin, an event one line on stdout; everything else tha
 
 Requests::
 
-    {"id": 1, "command": "analyze", "volume": "ct.npy", "affine": [[...]], "identity": {...},
-     "options": {"device": "auto", "operating_point": "balanced", "models_dir": null, "threads": null,
-                 "anchors": false},
-     "result": "folder"}
-    {"command": "cancel", "id": 1}      handled at once, also while an analysis runs
+    {"id": 1, "command": "analyze", ...}    one of `jobs.JOBS`, whose docstrings say what else it takes
+    {"command": "cancel", "id": 1}          handled at once, also while a job runs
     {"id": 2, "command": "ping"}
-    {"command": "exit"}                 as when stdin closes: the running analysis is cancelled
+    {"command": "exit"}                     as when stdin closes: the running job is cancelled
 
-volume: an uncompressed .npy of HU, [z, y, x]. affine: 4x4, voxel (i, j, k) to mm in LPS. identity: fields of
-`StudyIdentity`. result: a folder that does not exist yet; it appears whole (labels.npy, heat.npy,
-findings.json, and anchors.npy when anchors were asked for and found) or not at all.
-
-Events: ``ready`` (once), ``progress`` (stage, fraction), ``done`` (result, seconds), ``pong`` and ``error``
-(message, kind). Kinds: input, cancelled, memory, missing (a package), protocol, internal.
+Events: ``ready`` (once), ``progress`` (stage, fraction), ``done`` (seconds, and what the job tells), ``pong`` and
+``error`` (message, kind); a job may tell others. Kinds: input, cancelled, memory, missing (a package), protocol,
+internal.
 """
 
 from __future__ import annotations
@@ -28,32 +22,23 @@ import os
 import queue
 import shutil
 import sys
-import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from . import __version__
-from .errors import Cancelled, InputError, NeckFracError
-from .findings import Analysis, StudyIdentity
+from .errors import Cancelled, NeckFracError
+from .jobs import JOBS, Desk, EngineLike
 from .progress import Progress
 
 log = logging.getLogger("neckfrac.worker")
 
-LABELS, HEAT, ANCHORS, FINDINGS = "labels.npy", "heat.npy", "anchors.npy", "findings.json"
 # A step that does not ask whether it was cancelled must not keep the process alive once nobody listens.
 SECONDS_TO_END = 3.0
 SECONDS_BETWEEN_PROGRESS, LEAP = 0.05, 0.02
-
-
-class EngineLike(Protocol):
-    """What the worker needs of `pipeline.analyze.Engine`."""
-
-    def analyze(self, study: Any, *, operating_point: str, anchors: bool, progress: Progress) -> Analysis: ...
-
 
 EngineFactory = Callable[..., EngineLike]
 
@@ -63,47 +48,6 @@ def default_engine(models_dir: Path | None, device: str, threads: int | None) ->
     from .pipeline.analyze import Engine
 
     return Engine(models_dir=models_dir, device=device, threads=threads)
-
-
-def read_volume(path: Path, affine: Any):
-    """The CTVolume of an .npy file (memory-mapped, copied on write) and an LPS affine. Raises InputError."""
-    import numpy as np
-
-    from .volume import CTVolume
-
-    try:
-        voxels = np.load(path, mmap_mode="c", allow_pickle=False)
-        return CTVolume(voxels, np.array(affine, dtype=np.float64))
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"The volume can't be read: {error}.", where=path) from error
-
-
-def read_study(request: dict[str, Any]):
-    """The `Study` that an analyze request names. Raises InputError."""
-    from .intake.checks import check_volume
-    from .intake.study import Study
-
-    try:
-        identity = StudyIdentity(**(request.get("identity") or {}))
-    except TypeError as error:
-        raise InputError(f"The study's identity is not understood: {error}.") from error
-    volume = read_volume(Path(request["volume"]), request["affine"])
-    return Study(volume, identity, tuple(check_volume(volume)))
-
-
-def write_result(analysis: Analysis, folder: Path, partial: Path) -> None:
-    """Write `analysis` into `partial`, then rename that to `folder`. Raises InputError if `folder` exists."""
-    import numpy as np
-
-    np.save(partial / LABELS, np.ascontiguousarray(analysis.labels), allow_pickle=False)
-    np.save(partial / HEAT, np.ascontiguousarray(analysis.heat), allow_pickle=False)
-    if analysis.anchors is not None:
-        np.save(partial / ANCHORS, np.ascontiguousarray(analysis.anchors), allow_pickle=False)
-    content = json.dumps(analysis.findings.to_dict(), ensure_ascii=False, allow_nan=False, indent=1)
-    (partial / FINDINGS).write_text(content, encoding="utf-8")
-    if folder.exists():
-        raise InputError("The result folder exists already.", where=folder, advice="Name one that does not exist.")
-    os.rename(partial, folder)
 
 
 def error_kind(error: BaseException) -> str:
@@ -119,14 +63,14 @@ def error_kind(error: BaseException) -> str:
 
 
 class Worker:
-    """Reads requests on a thread, walks the road on the calling thread, one analysis after the other."""
+    """Reads requests on a thread, does the jobs on the calling thread, one after the other."""
 
     def __init__(self, requests: Iterable[str], replies: IO[str], engine_factory: EngineFactory = default_engine):
         self._requests, self._replies, self._engine_factory = requests, replies, engine_factory
         self._write_lock = threading.Lock()
         self._jobs: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._cancelled: dict[Any, threading.Event] = {}
-        self._partial: Path | None = None
+        self._desk: Desk | None = None
         self._engine: EngineLike | None = None
         self._engine_options: tuple[Any, ...] | None = None
 
@@ -164,7 +108,7 @@ class Worker:
         for flag in list(self._cancelled.values()):
             flag.set()
         self._jobs.put(None)
-        threading.Thread(target=self._end_deaf_analysis, name="end", daemon=True).start()
+        threading.Thread(target=self._end_deaf_job, name="end", daemon=True).start()
 
     def _accept(self, command: str, request: dict[str, Any]) -> None:
         identifier = request.get("id")
@@ -176,8 +120,8 @@ class Worker:
                 self._fail(identifier, "There is no such analysis to cancel.", "protocol")
             else:
                 flag.set()
-        elif command == "analyze":
-            absent = [key for key in ("id", "volume", "affine", "result") if request.get(key) is None]
+        elif command in JOBS:
+            absent = [key for key in ("id", *JOBS[command].needs) if request.get(key) is None]
             if absent or identifier in self._cancelled:
                 reason = f"The request lacks {', '.join(absent)}." if absent else "That id is running already."
                 self._fail(identifier, reason, "protocol")
@@ -187,19 +131,22 @@ class Worker:
         else:
             self._fail(identifier, f"There is no command {command!r}.", "protocol")
 
-    def _end_deaf_analysis(self) -> None:
+    def _end_deaf_job(self) -> None:
         time.sleep(SECONDS_TO_END)
-        if self._partial is not None:
-            shutil.rmtree(self._partial, ignore_errors=True)
+        for folder in list(self._desk.unfinished) if self._desk else ():
+            shutil.rmtree(folder, ignore_errors=True)
         os._exit(0)
 
     def _answer(self, request: dict[str, Any]) -> None:
         identifier, began = request["id"], time.perf_counter()
         flag = self._cancelled[identifier]
         try:
-            self._analyze(request, flag)
-            event = {"id": identifier, "event": "done", "result": str(request["result"])}
-            self._send({**event, "seconds": round(time.perf_counter() - began, 3)})
+            progress = Progress(self._reporter(identifier), flag.is_set)
+            progress.step(0.0)
+            self._desk = Desk(progress, self._warm_engine, lambda event: self._send({"id": identifier, **event}))
+            told = JOBS[request["command"]].run(request, self._desk)
+            seconds = round(time.perf_counter() - began, 3)
+            self._send({"id": identifier, "event": "done", **(told or {}), "seconds": seconds})
         except Exception as error:
             kind = error_kind(error)
             if kind not in ("cancelled", "input"):
@@ -209,27 +156,8 @@ class Worker:
             if kind == "memory":
                 self._engine = self._engine_options = None
         finally:
+            self._desk = None
             self._cancelled.pop(identifier, None)
-
-    def _analyze(self, request: dict[str, Any], flag: threading.Event) -> None:
-        options = request.get("options") or {}
-        progress = Progress(self._reporter(request["id"]), flag.is_set)
-        progress.step(0.0)
-        result = Path(request["result"])
-        try:
-            self._partial = Path(tempfile.mkdtemp(prefix=result.name + ".partial-", dir=result.parent))
-        except OSError as error:
-            raise InputError(f"The result can't be written: {error}.", where=result.parent) from error
-        try:
-            study = read_study(request)
-            engine = self._warm_engine(options)
-            point = options.get("operating_point") or "balanced"
-            anchors = bool(options.get("anchors"))
-            analysis = engine.analyze(study, operating_point=point, anchors=anchors, progress=progress)
-            write_result(analysis, result, self._partial)
-        finally:
-            shutil.rmtree(self._partial, ignore_errors=True)
-            self._partial = None
 
     def _warm_engine(self, options: dict[str, Any]) -> EngineLike:
         models_dir = Path(options["models_dir"]) if options.get("models_dir") else None

@@ -102,7 +102,7 @@ def readAnalysis(folder, affine):
     """
     from neckfrac.findings import Analysis, Findings
     from neckfrac.volume import CTVolume
-    from neckfrac.worker import ANCHORS, FINDINGS, HEAT, LABELS
+    from neckfrac.jobs import ANCHORS, FINDINGS, HEAT, LABELS
 
     folder = Path(folder)
     volume = CTVolume(np.load(folder / VOLUME, mmap_mode="r", allow_pickle=False), np.asarray(affine))

@@ -1,0 +1,148 @@
+"""What the worker can be asked to do: a request and a desk to work at, and files as the result."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .errors import InputError
+from .findings import Analysis, StudyIdentity
+from .progress import Progress
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .intake.study import Study
+    from .volume import CTVolume
+
+LABELS, HEAT, ANCHORS, FINDINGS = "labels.npy", "heat.npy", "anchors.npy", "findings.json"
+Request = dict[str, Any]
+
+
+class EngineLike(Protocol):
+    """What the jobs need of `pipeline.analyze.Engine`. labels is given only when the request has them."""
+
+    def analyze(self, study: Any, *, operating_point: str, anchors: bool, progress: Progress) -> Analysis: ...
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a job works with. engine(options): the warm networks. tell(event): an event of the job's own.
+
+    unfinished: folders that are to be removed when the process must end.
+    """
+
+    progress: Progress
+    engine: Callable[[dict[str, Any]], EngineLike]
+    tell: Callable[[dict[str, Any]], None]
+    unfinished: list[Path] = field(default_factory=list)
+
+    @contextmanager
+    def whole(self, folder: Path) -> Iterator[Path]:
+        """A temporary folder beside `folder` that gets its name when all went well, and is gone otherwise.
+
+        Raises InputError when `folder` exists already or can't be written.
+        """
+        try:
+            partial = Path(tempfile.mkdtemp(prefix=folder.name + ".partial-", dir=folder.parent))
+        except OSError as error:
+            raise InputError(f"The result can't be written: {error}.", where=folder.parent) from error
+        self.unfinished.append(partial)
+        try:
+            yield partial
+            if folder.exists():
+                raise InputError("The result folder exists already.", where=folder, advice="Choose a new name.")
+            os.rename(partial, folder)
+        except OSError as error:
+            raise InputError(
+                f"The result can't be written: {error.strerror or error}.", where=folder.parent,
+                advice="Check the room on the disk.",
+            ) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+            self.unfinished.remove(partial)
+
+
+@dataclass(frozen=True)
+class Job:
+    """run(request, desk) does it and returns what the ``done`` event tells. needs: keys that a request must have."""
+
+    run: Callable[[Request, Desk], dict[str, Any] | None]
+    needs: tuple[str, ...]
+
+
+def analyze(request: Request, desk: Desk) -> dict[str, Any]:
+    """Analyze one volume; ``result``, a folder that does not exist yet, appears whole or not at all.
+
+    volume: an uncompressed .npy of HU, [z, y, x]. affine: 4x4, voxel (i, j, k) to mm in LPS. identity: fields of
+    `StudyIdentity`. labels: an .npy of uint8 on the same grid with C1...C7 (see `anatomy`), to be used instead of
+    segmenting. options: device, operating_point, models_dir, threads, anchors. The folder then holds labels.npy,
+    heat.npy, findings.json, and anchors.npy when anchors were asked for and found.
+    """
+    result = Path(request["result"])
+    options = request.get("options") or {}
+    with desk.whole(result) as folder:
+        study = read_study(request)
+        how = {"operating_point": options.get("operating_point") or "balanced", "anchors": bool(options.get("anchors"))}
+        if request.get("labels"):
+            how["labels"] = read_array(Path(request["labels"]))
+        analysis = desk.engine(options).analyze(study, **how, progress=desk.progress)
+        write_result(analysis, folder)
+    return {"result": str(result)}
+
+
+JOBS: dict[str, Job] = {"analyze": Job(analyze, ("volume", "affine", "result"))}
+
+
+def read_array(path: Path) -> np.ndarray:
+    """An .npy file, memory-mapped, copied on write. Raises InputError."""
+    import numpy as np
+
+    try:
+        return np.load(path, mmap_mode="c", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"The array can't be read: {error}.", where=path) from error
+
+
+def read_volume(path: Path, affine: Any) -> CTVolume:
+    """The CTVolume of an .npy file and an LPS affine. Raises InputError."""
+    import numpy as np
+
+    from .volume import CTVolume
+
+    try:
+        return CTVolume(read_array(path), np.array(affine, dtype=np.float64))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"The volume can't be read: {error}.", where=path) from error
+
+
+def read_study(request: Request) -> Study:
+    """The `Study` that a request names by volume, affine and identity. Raises InputError."""
+    from .intake.checks import check_volume
+    from .intake.study import Study
+
+    try:
+        identity = StudyIdentity(**(request.get("identity") or {}))
+    except TypeError as error:
+        raise InputError(f"The study's identity is not understood: {error}.") from error
+    volume = read_volume(Path(request["volume"]), request["affine"])
+    return Study(volume, identity, tuple(check_volume(volume)))
+
+
+def write_result(analysis: Analysis, folder: Path) -> None:
+    """Write an `Analysis` into a folder that is there: arrays as .npy, findings as JSON."""
+    import numpy as np
+
+    arrays = {LABELS: analysis.labels, HEAT: analysis.heat, ANCHORS: analysis.anchors}
+    for name, array in arrays.items():
+        if array is not None:
+            np.save(folder / name, np.ascontiguousarray(array), allow_pickle=False)
+    content = json.dumps(analysis.findings.to_dict(), ensure_ascii=False, allow_nan=False, indent=1)
+    (folder / FINDINGS).write_text(content, encoding="utf-8")
