@@ -70,12 +70,12 @@ def test_killing_the_worker_leaves_the_scene_as_it_was_and_the_next_run_works(wo
     scene, volume, logic, temporary = world
     volume.SetName("slow")
     before = count(scene)
-    run = logic._begin(volume, "balanced", "auto", None, None)
+    run = logic.begin(volume)
     for _ in range(20):
-        logic.poll(0.05)
+        logic.jobs.poll(0.05)
     os.kill(logic.workerPid, signal.SIGKILL)
     while not run.finished:
-        logic.poll(0.1)
+        logic.jobs.poll(0.1)
     assert run.error is not None and run.nodes is None
     assert count(scene) == before and list(temporary.iterdir()) == []
     volume.SetName("ct")
@@ -86,13 +86,13 @@ def test_cancel_ends_within_a_second(world):
     scene, volume, logic, temporary = world
     volume.SetName("slow")
     before = count(scene)
-    run = logic._begin(volume, "balanced", "auto", None, None)
+    run = logic.begin(volume)
     for _ in range(10):
-        logic.poll(0.05)
+        logic.jobs.poll(0.05)
     began = time.monotonic()
     logic.cancel()
     while not run.finished:
-        logic.poll(0.05)
+        logic.jobs.poll(0.05)
     assert time.monotonic() - began < 1
     assert run.error.kind == "cancelled"
     assert count(scene) == before and list(temporary.iterdir()) == []
@@ -101,7 +101,7 @@ def test_cancel_ends_within_a_second(world):
 def test_closing_the_scene_ends_the_run_and_leaves_no_process(world):
     scene, volume, logic, temporary = world
     volume.SetName("slow")
-    run = logic._begin(volume, "balanced", "auto", None, None)
+    run = logic.begin(volume)
     pid = logic.workerPid
     scene.Clear(0)
     assert run.finished and list(temporary.iterdir()) == []

@@ -82,11 +82,9 @@ def writeVolume(volumeNode, folder):
     return path
 
 
-def analyzeRequest(identifier, volumeNode, folder, operatingPoint, device):
-    """The worker's request for one volume; writes the voxels to `folder`."""
+def analyzeArguments(volumeNode, folder, operatingPoint, device):
+    """What the worker's job `analyze` takes for one volume; writes the voxels to `folder`."""
     return {
-        "id": identifier,
-        "command": "analyze",
         "volume": str(writeVolume(volumeNode, folder)),
         "affine": affineOf(volumeNode).tolist(),
         "identity": identityOf(volumeNode),
@@ -101,8 +99,8 @@ def readAnalysis(folder, affine):
     ValueError when labels, heat map or anchors do not lie on the volume's grid.
     """
     from neckfrac.findings import Analysis, Findings
-    from neckfrac.volume import CTVolume
     from neckfrac.jobs import ANCHORS, FINDINGS, HEAT, LABELS
+    from neckfrac.volume import CTVolume
 
     folder = Path(folder)
     volume = CTVolume(np.load(folder / VOLUME, mmap_mode="r", allow_pickle=False), np.asarray(affine))
