@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,13 +12,17 @@ from hypothesis import strategies as st
 from neckfrac import DISCLAIMER, __version__
 from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.findings import (
+    ADDED,
+    CONFIRMED,
     NOT_SEEN,
     POSITIVE,
+    REJECTED,
     SCHEMA_VERSION,
     SEVERITIES,
     Box,
     Findings,
     Naming,
+    Review,
     as_figure,
     on_scale,
     severity,
@@ -180,3 +185,55 @@ def test_bars_keep_the_order_of_probabilities_and_stay_in_their_frame(one, other
     low, high = sorted((one, other))
     assert 0 <= on_scale(low) <= on_scale(high) <= 1
     assert on_scale(0.5) == 0.5 and on_scale(0.02) - on_scale(0.01) > 0.04
+
+
+def with_thresholds():
+    """The case with three operating points: at 0.05 more is called, at 0.7 only C2."""
+    findings = make_analysis().findings
+    levels = [replace(one, region=one.box or BOX) if one.probability is not None else one for one in findings.levels]
+    thresholds = {p: dict.fromkeys((*LEVEL_NAMES, "patient"), t) for p, t in POINTS.items()}
+    return replace(findings, levels=tuple(levels), patient_threshold=POINTS["balanced"], thresholds=thresholds)
+
+
+BOX = Box((0.0, 0.0, 0.0), (6.0, 6.0, 6.0))
+POINTS = {"sensitive": 0.1, "balanced": 0.5, "specific": 0.7}
+
+
+@given(st.lists(st.sampled_from(sorted(POINTS)), max_size=5), st.sampled_from(sorted(POINTS)))
+def test_moving_between_operating_points_in_any_order_ends_the_same(way, last):
+    findings = with_thresholds()
+    for point in way:
+        findings = findings.at(point)
+    assert findings.at(last) == with_thresholds().at(last)
+    for level in findings.at(last).levels:
+        called = level.probability is not None and level.probability >= POINTS[last]
+        assert (level.status == POSITIVE) == called == (level.box is not None) == (level.severity is not None)
+
+
+def test_an_operating_point_whose_thresholds_are_not_known_is_refused():
+    with pytest.raises(ValueError, match="specific"):
+        make_analysis().findings.at("specific")
+
+
+def test_reviews_travel_with_the_findings_and_leave_what_the_networks_said():
+    findings = with_thresholds()
+    reviewed = findings.reviewed("C5", Review("C5", ADDED, "seen on MRI", BOX)).reviewed("C2", Review("C2", REJECTED))
+    assert [review.level for review in reviewed.reviews] == ["C2", "C5"] and reviewed.levels == findings.levels
+    assert Findings.from_dict(json.loads(json.dumps(reviewed.to_dict()))) == reviewed
+    assert reviewed.reviewed("C2", None).review_of("C2") is None
+    assert reviewed.reviewed("C5", Review("C5", CONFIRMED)).review_of("C5").verdict == CONFIRMED
+
+
+@pytest.mark.parametrize(("level", "verdict"), [("C9", CONFIRMED), ("C2", "perhaps")])
+def test_a_review_of_no_level_or_without_a_verdict_is_refused(level, verdict):
+    with pytest.raises(ValueError, match="no review"):
+        Review(level, verdict)
+
+
+def test_findings_that_were_written_before_reviews_are_read():
+    content = make_analysis().findings.to_dict() | {"schema": "1.2"}
+    for key in ("reviews", "thresholds"):
+        del content[key]
+    for level in content["levels"]:
+        del level["region"]
+    assert Findings.from_dict(content) == make_analysis().findings

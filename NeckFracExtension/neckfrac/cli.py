@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from . import DISCLAIMER, __version__
-from .commands import evaluate, models, simulate, train
-from .commands.options import Device, Json, Models, Overwrite, Quiet, Threads
+from .commands import batch, evaluate, models, simulate, train
+from .commands.options import Device, Json, LeaveOut, Models, Overwrite, Quiet, Threads
 
 app = typer.Typer(
     help=f"Finds cervical spine fractures on CT. {DISCLAIMER}",
@@ -31,8 +31,11 @@ def analyze(
     threads: Threads = None,
     operating_point: Annotated[str, typer.Option(help="sensitive, balanced or specific.")] = "balanced",
     anchors: Annotated[bool, typer.Option("--anchors", help="Segment T1 and the skull base as well.")] = False,
+    labels: Annotated[Path | None, typer.Option(help="Take these levels, 1 to 7, instead of segmenting.")] = None,
     explain: Annotated[str, typer.Option(help="What draws the heat: heat, grad-cam or smooth-grad.")] = "heat",
     member: Annotated[str | None, typer.Option(help="Whose heat; default: the network that weighs most.")] = None,
+    dicom: Annotated[bool, typer.Option("--dicom", help="DICOM Segmentation and report as well.")] = False,
+    leave_out: LeaveOut = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     json_progress: Json = False,
@@ -43,17 +46,22 @@ def analyze(
 
     check_result_folder(output, overwrite)
     with shown_progress(quiet=quiet, as_json=json_progress, clean_up=remove_unfinished) as progress:
+        from .intake.labels import read_labels
         from .intake.study import read_study
+        from .output.dicom_source import source_of
         from .pipeline.analyze import Engine
 
         with progress.stage("Reading the study", until=0.08):
             source = study[0] if len(study) == 1 else study
             loaded = read_study(source, series=series, progress=progress)
+            dicom_source = source_of(source, loaded.identity) if dicom else None
         with progress.stage("Loading the networks", until=0.12):
-            engine = Engine(models, device, threads)
+            engine = Engine(models, device, threads, tuple(leave_out or ()))
         options = {"operating_point": operating_point, "anchors": anchors, "explain": explain, "member": member}
+        if labels:
+            options["labels"] = read_labels(labels, loaded.volume)
         analysis = engine.analyze(loaded, **options, progress=progress.share(0.12, 0.7))
-        write_result(analysis, output, progress=progress, overwrite=overwrite)
+        write_result(analysis, output, progress=progress, overwrite=overwrite, dicom=dicom_source)
     if not quiet and not json_progress:
         show_findings(analysis.findings, folder=output)
 
@@ -95,6 +103,7 @@ def bench(threads: Threads = 2, seed: int = 0) -> None:
     run_bench(threads=threads, seed=seed)
 
 
+app.command()(batch.batch)
 app.command()(simulate.simulate)
 app.command()(train.train)
 app.add_typer(evaluate.app, name="evaluate")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from . import DISCLAIMER, __version__
-from .anatomy import CHAIN_NAMES
+from .anatomy import CHAIN_NAMES, LEVEL_NAMES
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 NOT_SEEN, NEGATIVE, POSITIVE = "not seen", "negative", "positive"
 # Severity follows the calibrated probability relative to the threshold t of the operating point:
 # low for t <= p < t + (1 - t) / 3, medium below t + 2 (1 - t) / 3, high above. It ranks how sure the
@@ -69,9 +69,9 @@ class VertebraFinding:
     """What the study says of one level.
 
     status: "positive", "negative" or "not seen" (then probability, threshold and severity say nothing
-    and are None). members: each network's probability by bundle name. box: of the suspected fracture,
-    only when positive. center: the segmented vertebra's centroid, mm, LPS. share_in_view: the share (0 to 1)
-    of the vertebra that is estimated to lie within the scan.
+    and are None). members: each network's probability by bundle name. box: of the suspected fracture, only when
+    positive. region: where that box lies, or would lie if the level were called. center: the segmented vertebra's
+    centroid, mm, LPS. share_in_view: the share (0 to 1) of the vertebra that is estimated to lie within the scan.
     """
 
     level: str
@@ -83,6 +83,20 @@ class VertebraFinding:
     box: Box | None = None
     center: tuple[float, float, float] | None = None
     share_in_view: float = 0.0
+    region: Box | None = None
+
+    def at(self, threshold: float) -> VertebraFinding:
+        """The same level as it is called at another threshold."""
+        if self.probability is None:
+            return self
+        called = self.probability >= threshold
+        return replace(
+            self,
+            status=POSITIVE if called else NEGATIVE,
+            threshold=threshold,
+            severity=severity(self.probability, threshold),
+            box=self.region if called else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -168,6 +182,35 @@ def _places(chain: str) -> tuple[int, int] | None:
     return (first, last) if first <= last else None
 
 
+CONFIRMED, REJECTED, ADDED = "confirmed", "rejected", "added"
+
+
+@dataclass(frozen=True)
+class Review:
+    """What a reader said of a level. verdict: "confirmed", "rejected", or "added" where the networks called nothing.
+
+    box: where the reader saw it, when that is not where the networks drew theirs. Raises ValueError for another
+    verdict or level.
+    """
+
+    level: str
+    verdict: str
+    note: str = ""
+    box: Box | None = None
+
+    def __post_init__(self) -> None:
+        if self.verdict not in (CONFIRMED, REJECTED, ADDED) or self.level not in LEVEL_NAMES:
+            raise ValueError(f"no review: {self.verdict!r} of {self.level!r}")
+
+
+def patient_status(levels: tuple[VertebraFinding, ...], probability: float | None, threshold: float) -> str:
+    """The patient's call: never negative when a level is positive, "not seen" when no level was."""
+    if all(level.status == NOT_SEEN for level in levels):
+        return NOT_SEEN
+    called = any(level.status == POSITIVE for level in levels) or (probability is not None and probability >= threshold)
+    return POSITIVE if called else NEGATIVE
+
+
 @dataclass(frozen=True)
 class Findings:
     """A study's findings: seven levels in order, the patient's probability, and how they came about.
@@ -176,7 +219,8 @@ class Findings:
     geometry: shape [z, y, x], spacing [z, y, x] mm and the 4x4 LPS affine of the grid that labels and
     heat map lie on. timings: seconds by stage. explanation: what drew the heat map and of which member ("Grad-CAM of
     neckfrac-model-two"); "" for the members' own heat maps. prevalence: share of fractured patients at which the
-    probabilities hold; None when that is not known.
+    probabilities hold; None when that is not known. thresholds[operating point][level or "patient"]: of all operating
+    points; empty where they are not known. reviews: what readers said, at most one a level.
     """
 
     study: StudyIdentity
@@ -193,6 +237,8 @@ class Findings:
     naming: Naming = Naming()
     explanation: str = ""
     prevalence: float | None = None
+    thresholds: dict[str, dict[str, float]] = field(default_factory=dict)
+    reviews: tuple[Review, ...] = ()
 
     @property
     def positive(self) -> tuple[VertebraFinding, ...]:
@@ -202,6 +248,40 @@ class Findings:
     def further_warnings(self) -> tuple[str, ...]:
         """The warnings without the sentence about uncertain names, which is shown on its own."""
         return tuple(warning for warning in self.warnings if warning != self.naming.sentence())
+
+    def level(self, name: str) -> VertebraFinding:
+        """The level of that name. Raises KeyError."""
+        return {level.level: level for level in self.levels}[name]
+
+    def review_of(self, level: str) -> Review | None:
+        """What a reader said of a level."""
+        return next((review for review in self.reviews if review.level == level), None)
+
+    def reviewed(self, level: str, review: Review | None) -> Findings:
+        """The findings with another review of a level, or without one; what the networks say stays as it is."""
+        others = [other for other in self.reviews if other.level != level]
+        if review is not None:
+            others.append(review)
+        return replace(self, reviews=tuple(sorted(others, key=lambda one: LEVEL_NAMES.index(one.level))))
+
+    def at(self, operating_point: str) -> Findings:
+        """The findings as they are called at another operating point; nothing is computed again.
+
+        Raises ValueError when the thresholds of that operating point are not known.
+        """
+        if operating_point == self.operating_point:
+            return self
+        if operating_point not in self.thresholds:
+            raise ValueError(f"the thresholds of the operating point {operating_point!r} are not known")
+        thresholds = self.thresholds[operating_point]
+        levels = tuple(level.at(thresholds[level.level]) for level in self.levels)
+        return replace(
+            self,
+            levels=levels,
+            patient_status=patient_status(levels, self.patient_probability, thresholds["patient"]),
+            patient_threshold=thresholds["patient"],
+            operating_point=operating_point,
+        )
 
     def prevalence_in_words(self) -> str:
         """For a reader, what the probabilities take for granted; "" when that is not known."""
@@ -235,14 +315,18 @@ class Findings:
         content["naming"] = Naming(**{**naming, "alternatives": tuple(naming.get("alternatives", ()))})
         levels = []
         for level in content["levels"]:
-            level = dict(level)
-            if level["box"] is not None:
-                level["box"] = Box(tuple(level["box"]["lower"]), tuple(level["box"]["upper"]))
+            level = {**level, "box": _box(level["box"]), "region": _box(level.get("region"))}
             if level["center"] is not None:
                 level["center"] = tuple(level["center"])
             levels.append(VertebraFinding(**level))
         content["levels"] = tuple(levels)
+        reviews = content.get("reviews", ())  # not written before schema 1.3, nor were regions and thresholds
+        content["reviews"] = tuple(Review(**{**review, "box": _box(review["box"])}) for review in reviews)
         return cls(**content)
+
+
+def _box(content: dict[str, Any] | None) -> Box | None:
+    return None if content is None else Box(tuple(content["lower"]), tuple(content["upper"]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
@@ -299,3 +300,47 @@ def test_the_studys_own_warnings_reach_the_findings(engine):
     volume, _ = phantom()
     findings = engine.analyze(Study(volume, StudyIdentity(), ("The slices are thick.",))).findings
     assert findings.warnings[0] == "The slices are thick."
+
+
+def test_the_calls_at_another_operating_point_need_no_new_analysis(engine):
+    by_point = {p: engine.analyze(study(phantom()[0]), operating_point=p).findings for p in OPERATING_POINTS}
+    for start, goal in product(OPERATING_POINTS, repeat=2):
+        moved = by_point[start].at(goal)
+        assert replace(moved, timings={}) == replace(by_point[goal], timings={}), (start, goal)
+
+
+def test_levels_that_were_segmented_before_take_the_place_of_ours_in_any_orientation(engine, upright):
+    volume, truth = phantom()
+    truth = np.where(truth == 7, 9, truth)  # what is no level is no finding's
+    for axes, flips in (((0, 1, 2), ()), ((2, 0, 1), (0, 2)), ((1, 2, 0), (1,))):
+        turned, labels = stored(volume, truth, axes, flips)
+        result = engine.analyze(study(turned), labels=labels)
+        assert np.array_equal(result.labels, np.where(labels < 8, labels, 0))
+        for name, finding, ours in zip(LEVEL_NAMES, result.findings.levels, upright.findings.levels, strict=True):
+            if name == "C7":
+                assert finding.status == NOT_SEEN
+                continue
+            assert np.linalg.norm(np.subtract(finding.center, ours.center)) < 1.0
+            assert set(finding.members) == set(ours.members) and finding.share_in_view == 1.0
+        assert result.findings.naming.certain
+        assert any("given with the study" in warning for warning in result.findings.warnings)
+
+
+def test_a_given_segmentation_moves_what_is_looked_at(engine):
+    volume, truth = phantom()
+    only_c3 = np.where(truth == 3, 3, 0).astype(np.uint8)
+    findings = engine.analyze(study(volume), labels=only_c3).findings
+    assert [level.level for level in findings.levels if level.status != NOT_SEEN] == ["C3"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (np.ones((3, 3, 3), np.uint8), "voxels"),
+        (np.zeros(SHAPE, np.uint8), "none of C1 to C7"),
+        (np.full(SHAPE, 9, np.uint8), "none of C1 to C7"),
+    ],
+)
+def test_a_segmentation_that_can_not_be_used_is_refused(engine, labels, words):
+    with pytest.raises(InputError, match=words):
+        engine.analyze(study(phantom()[0]), labels=labels)

@@ -213,9 +213,9 @@ def record(name: str, known: Known, analysis: Analysis, cost: dict[str, Any]) ->
         "patient probability": findings.patient_probability,
         "patient members": findings.patient_members,
         "boxes": [
-            _told(Marked(level.box, level.level, level.probability))
+            _told(Marked(level.region, level.level, level.probability))
             for level in findings.levels
-            if level.box is not None and level.probability is not None
+            if level.region is not None and level.probability is not None
         ],
         "true boxes": None if known.boxes is None else [_told(marked) for marked in known.boxes],
         "vertebrae": [_told(marked) for marked in vertebra_boxes(analysis)],

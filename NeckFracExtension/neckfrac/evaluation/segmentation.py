@@ -133,6 +133,7 @@ def evaluate_labelled(
 
     Raises InputError when either can't be read or no label of a level lies in the scan.
     """
+    from ..intake.labels import read_labels
     from ..intake.study import read_study
 
     progress = progress or Progress()
@@ -144,30 +145,6 @@ def evaluate_labelled(
     command = f"neckfrac evaluate segment --study {Path(study).name} --reference {Path(reference).name}"
     return {"on": "a labelled CT", **about(networks, None, command), "studies": 1, **summarise([result]),
             "cases": [result.record()]}  # fmt: skip
-
-
-def read_labels(path: Path, volume: CTVolume) -> np.ndarray:
-    """Labels 1 to 7 of a file on the volume's voxels: uint8 [z, y, x], other values 0. Raises InputError."""
-    import SimpleITK as sitk
-
-    from ..volume import to_image
-
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise InputError(
-            "The reference labels can't be read.", where=path, advice="Give a NIfTI, NRRD or MetaImage file."
-        ) from error
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        raise InputError("The reference is no 3D labelmap.", where=path, advice="Give one label a voxel, 1 to 7.")
-    image = sitk.Resample(image, to_image(volume), sitk.Transform(), sitk.sitkNearestNeighbor, 0)
-    labels = sitk.GetArrayFromImage(image)
-    labels = np.where((labels >= 1) & (labels <= len(LEVELS)), labels, 0).astype(np.uint8)
-    if not labels.any():
-        raise InputError(
-            "No label of C1 to C7 lies in the scan.", where=path, advice="Give labels 1 to 7 in the scan's frame."
-        )
-    return labels
 
 
 def in_words(result: dict[str, Any]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
-from ..findings import Analysis
+from ..findings import Analysis, Naming
 from ..progress import Progress
 from .combine import OPERATING_POINTS
 from .engine import Networks
@@ -24,18 +24,22 @@ def analyze(
     anchors: bool = False,
     explain: str = "heat",
     member: str | None = None,
+    labels: np.ndarray | None = None,
     progress: Progress | None = None,
 ) -> Analysis:
     """Findings, labels and heat map of one study, on the study's own grid.
 
-    anchors: T1 and the base of the skull are segmented as well. explain: what draws the heat, one of
-    `explain_members.METHODS`; boxes and probabilities stay as they are. member: whose heat; see `member_to_explain`.
-    Raises InputError for an unknown operating point, explanation or member, Cancelled when the progress says so.
+    labels: levels that were segmented elsewhere or corrected by hand (1...7 are C1...C7, on the study's voxels); they
+    are taken as they are, and neither locating nor segmenting is done. anchors: T1 and the base of the skull are
+    segmented as well. explain: what draws the heat, one of `explain_members.METHODS`; boxes and probabilities stay as
+    they are. member: whose heat; see `member_to_explain`. Raises InputError for an unknown operating point,
+    explanation or member and for labels without a level, Cancelled when the progress says so.
     """
-    from .conclude import chain_warnings, conclude, level_probabilities
+    from .conclude import chain_warnings, conclude, level_probabilities, warn_all
     from .coverage import levels_in_view
     from .explain import draw
     from .explain_members import member_to_explain, redraw
+    from .given import GIVEN, given, levels_of
     from .grids import coarse
     from .locate import locate
     from .members import ask_members, heaviest_first
@@ -45,30 +49,38 @@ def analyze(
         raise InputError(
             f"There is no operating point {operating_point!r}.", advice=f"Choose {', '.join(OPERATING_POINTS)}."
         )
-    thresholds = networks.ensemble.thresholds[operating_point]
     explained = member_to_explain(networks, explain, member)
     progress = progress or Progress()
     for warning in study.warnings:
         progress.warn(warning)
     # The results have the study's own axes; every step works on views of them along L, P, S.
-    labels, heat = np.zeros(study.volume.shape, np.uint8), np.zeros(study.volume.shape, np.uint8)
+    heat = np.zeros(study.volume.shape, np.uint8)
     volume, reorientation = study.volume.canonical()
+    naming, shown = Naming(), None
 
-    with progress.stage("Locating the spine", until=0.3):
-        located = locate(*coarse(volume), progress=progress, **networks.arguments("locate"))
-    if not located.found:
-        progress.warn(f"No cervical spine found. {located.reason}")
-        return Analysis(study.volume, labels, heat, conclude(study, networks, operating_point, progress))
+    if labels is not None:
+        with progress.stage("Taking the segmentation", until=0.3):
+            labels = levels_of(labels, study.volume)
+            segmented = given(volume, reorientation.apply(labels), window=networks.arguments("segment")["window"])
+            shares, seen = levels_in_view(segmented)
+            warn_all(progress, [GIVEN, *chain_warnings(seen, shares)])
+    else:
+        labels = np.zeros(study.volume.shape, np.uint8)
+        with progress.stage("Locating the spine", until=0.3):
+            located = locate(*coarse(volume), progress=progress, **networks.arguments("locate"))
+        if not located.found:
+            progress.warn(f"No cervical spine found. {located.reason}")
+            return Analysis(study.volume, labels, heat, conclude(study, networks, operating_point, progress))
 
-    with progress.stage("Segmenting the vertebrae", until=0.65):
-        segmented = segment(volume, located, progress=progress, anchors=anchors, **networks.arguments("segment"))
-        onto_volume(segmented, volume, reorientation.apply(labels))
-        shown = np.zeros_like(labels) if anchors else None
-        if shown is not None:
-            anchors_onto_volume(segmented, volume, reorientation.apply(shown))
-        shares, seen = levels_in_view(segmented)
-        for warning in chain_warnings(seen, shares, located):
-            progress.warn(warning)
+        with progress.stage("Segmenting the vertebrae", until=0.65):
+            segmented = segment(volume, located, progress=progress, anchors=anchors, **networks.arguments("segment"))
+            onto_volume(segmented, volume, reorientation.apply(labels))
+            if anchors:
+                shown = np.zeros_like(labels)
+                anchors_onto_volume(segmented, volume, reorientation.apply(shown))
+            shares, seen = levels_in_view(segmented)
+            naming = located.naming
+            warn_all(progress, [naming.sentence(), *located.warnings, *chain_warnings(seen, shares)])
 
     if networks.ensemble.caveat():
         progress.warn(networks.ensemble.caveat())
@@ -77,11 +89,11 @@ def analyze(
         probabilities = level_probabilities(opinions, networks.ensemble, seen)
 
     with progress.stage("Drawing boxes", until=0.92 if explained else 1.0):
-        suspected = [name for name, probability in probabilities.items() if probability >= thresholds[name]]
-        boxes = draw(segmented, heaviest_first(opinions, networks), suspected, volume, reorientation.apply(heat))
+        regions = draw(segmented, heaviest_first(opinions, networks), volume, reorientation.apply(heat))
     explanation = ""
     if explained:
         with progress.stage("Explaining", until=1.0):
+            suspected = networks.ensemble.suspected(probabilities)
             into = reorientation.apply(heat)
             explanation = redraw(segmented, networks, explained, suspected, explain, volume, into, progress)
 
@@ -94,8 +106,8 @@ def analyze(
         shares=shares,
         opinions=opinions,
         probabilities=probabilities,
-        boxes=boxes,
-        naming=located.naming,
+        regions=regions,
+        naming=naming,
         explanation=explanation,
     )
     return Analysis(study.volume, labels, heat, findings, shown)
@@ -112,8 +124,9 @@ class Engine(Networks):
         anchors: bool = False,
         explain: str = "heat",
         member: str | None = None,
+        labels: np.ndarray | None = None,
         progress: Progress | None = None,
     ) -> Analysis:
         """See `analyze`; may be called again and again."""
-        options = {"operating_point": operating_point, "anchors": anchors, "explain": explain, "member": member}
-        return analyze(study, self, **options, progress=progress)
+        how = {"operating_point": operating_point, "anchors": anchors, "explain": explain, "member": member}
+        return analyze(study, self, **how, labels=labels, progress=progress)

@@ -81,6 +81,11 @@ class Ensemble:
         """How much a member counts; 0 for one that it was not fitted with."""
         return self.levels[name].weight if name in self.levels else 0.0
 
+    def suspected(self, probabilities: dict[str, float]) -> list[str]:
+        """The levels that are called at one operating point at least."""
+        least = {name: min(values[name] for values in self.thresholds.values()) for name in probabilities}
+        return [name for name, probability in probabilities.items() if probability >= least[name]]
+
     def caveat(self) -> str:
         """What a reader must know of how well fractures were told apart when it was measured; "" when well."""
         whole = self.measured.get("ensemble", {})

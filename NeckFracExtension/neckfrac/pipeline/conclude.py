@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..anatomy import LEVEL_NAMES
-from ..findings import NEGATIVE, NOT_SEEN, POSITIVE, Box, Findings, Naming, VertebraFinding, severity
+from ..findings import NOT_SEEN, Box, Findings, Naming, VertebraFinding, patient_status
 from ..progress import Progress
 from .combine import LEVELS_MEMBER, PATIENT, Ensemble, any_of, combine
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from ..intake.study import Study
     from .classify import Opinion
     from .engine import Networks
-    from .locate import Located
 
 
 def level_probabilities(opinions: dict[str, Opinion], ensemble: Ensemble, seen: list[str]) -> dict[str, float]:
@@ -43,13 +42,13 @@ def conclude(
     shares: dict[str, float] | None = None,
     opinions: dict[str, Opinion] | None = None,
     probabilities: dict[str, float] | None = None,
-    boxes: dict[str, Box] | None = None,
+    regions: dict[str, Box] | None = None,
     naming: Naming = Naming(),
     explanation: str = "",
 ) -> Findings:
     """The Findings; without probabilities every level is "not seen" and so is the patient's answer."""
     centers, shares, opinions = centers or {}, shares or {}, opinions or {}
-    probabilities, boxes = probabilities or {}, boxes or {}
+    probabilities, regions = probabilities or {}, regions or {}
     thresholds = networks.ensemble.thresholds[operating_point]
     levels = []
     for name in LEVEL_NAMES:
@@ -57,29 +56,15 @@ def conclude(
         if name not in probabilities:
             levels.append(VertebraFinding(name, NOT_SEEN, **place))
             continue
-        probability, threshold = probabilities[name], thresholds[name]
-        levels.append(
-            VertebraFinding(
-                name,
-                POSITIVE if probability >= threshold else NEGATIVE,
-                probability,
-                members_of(opinions, name),
-                threshold,
-                severity(probability, threshold),
-                boxes.get(name),
-                **place,
-            )
-        )
+        members = members_of(opinions, name)
+        uncalled = VertebraFinding(name, NOT_SEEN, probabilities[name], members, region=regions.get(name), **place)
+        levels.append(uncalled.at(thresholds[name]))
     members = patient_members(opinions, probabilities) if probabilities else {}
     patient = combine(members, networks.ensemble.patient) if probabilities else None
-    # A patient with a level above its threshold is never called negative.
-    called = any(level.status == POSITIVE for level in levels) or (
-        patient is not None and patient >= thresholds[PATIENT]
-    )
     return Findings(
         study=study.identity,
         levels=tuple(levels),
-        patient_status=NOT_SEEN if not probabilities else POSITIVE if called else NEGATIVE,
+        patient_status=patient_status(tuple(levels), patient, thresholds[PATIENT]),
         patient_probability=patient,
         patient_members=members,
         patient_threshold=thresholds[PATIENT],
@@ -95,12 +80,19 @@ def conclude(
         naming=naming,
         explanation=explanation,
         prevalence=networks.ensemble.prevalence,
+        thresholds=networks.ensemble.thresholds,
     )
 
 
-def chain_warnings(seen: list[str], shares: dict[str, float], located: Located) -> list[str]:
-    """What a reader must know of the levels: doubtful names, gaps in the chain, levels that the scan's edge cuts."""
-    warnings = [*filter(None, [located.naming.sentence()]), *located.warnings]
+def warn_all(progress: Progress, warnings: list[str]) -> None:
+    """Warn of each; empty ones say nothing."""
+    for warning in filter(None, warnings):
+        progress.warn(warning)
+
+
+def chain_warnings(seen: list[str], shares: dict[str, float]) -> list[str]:
+    """What a reader must know of the levels: gaps in the chain, levels that the scan's edge cuts, absent ones."""
+    warnings = []
     if seen:
         first, last = LEVEL_NAMES.index(seen[0]), LEVEL_NAMES.index(seen[-1])
         missing = [name for name in LEVEL_NAMES[first : last + 1] if name not in seen]

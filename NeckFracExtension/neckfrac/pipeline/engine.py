@@ -2,46 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..bundles.library import ENSEMBLE_FILE, SPINE, ensemble_file, installed, model_folders
 from ..errors import InputError
-from ..resources import resources_dir
 from .combine import Ensemble
 
 if TYPE_CHECKING:
     from ..bundles.bundle import Bundle
 
-ENSEMBLE_FILE = "ensemble.json"
-SPINE = ("locate", "segment")
+__all__ = ["ENSEMBLE_FILE", "SPINE", "Networks"]
 
 
 class Networks:
     """The bundles of a folder on one device.
 
     bundles, networks: "locate" and "segment", then the members of the fracture ensemble by their bundle's name.
-    missing: members that the ensemble was fitted with and that are not in the folder.
-    models_dir None: the bundles that come with the project. Raises InputError when a network of the spine or every
-    member is missing, a bundle was changed, or the device is not there.
+    missing: members that the ensemble was fitted with and that are not in the folder. left_out: those that were not
+    loaded because `leave_out` names them.
+    models_dir None: the bundles that come with the project, and the user's (see `bundles.library`). Raises InputError
+    when a network of the spine or every member that counts is missing, a bundle was changed, `leave_out` names no
+    member, or the device is not there.
     """
 
-    def __init__(self, models_dir: Path | None = None, device: str = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self,
+        models_dir: Path | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+        leave_out: Sequence[str] = (),
+    ) -> None:
         import torch
 
-        from ..bundles.bundle import RESTORE, find_bundle, list_bundles
+        from ..bundles.bundle import RESTORE
         from .device import choose_device
 
         if threads:
             torch.set_num_threads(threads)
         self.device = choose_device(device)
-        folder = Path(models_dir) if models_dir else resources_dir() / "Models"
-        self.bundles = {step: find_bundle(folder, step) for step in SPINE}
-        self.bundles |= {bundle.name: bundle for bundle in list_bundles(folder) if bundle.step not in SPINE}
+        folders = model_folders(models_dir or None)
+        there = installed(folders)
+        self.bundles = {bundle.step if bundle.step in SPINE else bundle.name: bundle for bundle in there}
+        for step in SPINE:
+            if step not in self.bundles:
+                raise InputError(f"There is no network for the step {step!r}.", where=folders[0], advice=RESTORE)
         if not self.members:
-            raise InputError("There is no network that finds fractures.", where=folder, advice=RESTORE)
-        self.ensemble = Ensemble.read(folder / ENSEMBLE_FILE)
+            raise InputError("There is no network that finds fractures.", where=folders[0], advice=RESTORE)
+        self.ensemble = Ensemble.read(ensemble_file(folders))
         self.missing = sorted({*self.ensemble.levels} - {*self.members})
+        self.left_out = self._leave_out(leave_out)
         self.networks = {name: bundle.network(self.device) for name, bundle in self.bundles.items()}
+
+    def _leave_out(self, names: Sequence[str]) -> list[str]:
+        """Take members out before their weights are loaded; those that are left must count for something."""
+        before = self.members
+        if strangers := sorted({*names} - {*before}):
+            raise InputError(
+                f"There is no member {', '.join(strangers)} to leave out.", advice=f"Choose among {', '.join(before)}."
+            )
+        counted = any(self.ensemble.weight(name) > 0 for name in before)
+        if names and not any(self.ensemble.weight(name) > 0 or not counted for name in {*before} - {*names}):
+            raise InputError(
+                "No network that counts in the ensemble would be left.", advice="Leave fewer of them out."
+            )
+        for name in {*names}:
+            del self.bundles[name]
+        return sorted({*names})
 
     @property
     def members(self) -> dict[str, Bundle]:

@@ -1,4 +1,4 @@
-"""Explain: the heat map of the member that looks at each vertebra, and one box a suspected fracture."""
+"""Explain: the heat map of the member that looks at each vertebra, and one box a vertebra where it is hottest."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ LEAST_SIDE = 6.0  # mm, of a box
 
 
 def draw(
-    segmented: Segmented, opinions: Iterable[Opinion], suspected: list[str], volume: CTVolume, into: np.ndarray
+    segmented: Segmented, opinions: Iterable[Opinion], volume: CTVolume, into: np.ndarray
 ) -> dict[str, Box]:
-    """Write the members' heat onto the volume's own voxels and box each suspected level.
+    """Write the members' heat onto the volume's own voxels; where each level that has any is the hottest.
 
     opinions: of the members, heaviest first: the first that has heat for a level draws its box.
     into: zeros, uint8 [z, y, x], the volume's shape; becomes 0...100.
@@ -33,7 +33,7 @@ def draw(
         for name, (crop, heat) in opinion.heat.items():
             warmth, place = level_heat(segmented, name, crop, heat)
             fine[place] = np.maximum(fine[place], np.rint(100 * warmth).astype(np.uint8))
-            if name in suspected and name not in boxes and warmth.any():
+            if name not in boxes and warmth.any():
                 boxes[name] = box_of(segmented, warmth, place)
     target = seen_by(segmented.lattice, volume)
     into[place_in(volume, target)] = onto(fine, segmented.lattice, target)

@@ -83,7 +83,7 @@ def redraw(
     except (RuntimeError, MemoryError) as error:
         progress.warn(f"{TITLES[method]} of {member} failed; the heat is the members' own: {first_line(error)}")
         return ""
-    draw(segmented, [Opinion({}, None, heat)], levels, volume, into)
+    draw(segmented, [Opinion({}, None, heat)], volume, into)
     return f"{TITLES[method]} of {member}"
 
 

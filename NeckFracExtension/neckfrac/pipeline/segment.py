@@ -71,7 +71,7 @@ def segment(
     """Segment the levels that were located. volume: canonical axes. anchors: T1 and the skull's base as well."""
     probabilities = located.probabilities
     absent = [level.label for level in LEVELS if level.name not in located.centers]
-    lattice, windows = _lattice(_wanted(located, anchors), located.lattice, window)
+    lattice, windows = lattice_along(_wanted(located, anchors), located.lattice, window)
     hu = resample(volume, lattice)
     edge = bone_edge(hu)
     progress.step(0.1)
@@ -188,7 +188,7 @@ def anchors_onto_volume(segmented: Segmented, volume: CTVolume, into: np.ndarray
         into[place_in(volume, target)] = onto(segmented.anchors, segmented.lattice, target, nearest=True)
 
 
-def _lattice(spine: np.ndarray, coarse: Lattice, window: int) -> tuple[Lattice, np.ndarray]:
+def lattice_along(spine: np.ndarray, coarse: Lattice, window: int) -> tuple[Lattice, np.ndarray]:
     """The fine lattice around the spine mask (coarse grid) and each fine slice's window, centred on the spine."""
     where = np.argwhere(spine)
     # A few stray voxels must not blow up the grid.

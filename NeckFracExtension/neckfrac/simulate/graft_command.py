@@ -42,7 +42,7 @@ def graft_to_folder(
     are left out. fractures: "LEVEL:KIND". Raises InputError for an unknown fracture, a level that is not whole in the
     labels or in the scan, labels that lie elsewhere, or an output that can't be written; then nothing is left.
     """
-    from ..evaluation.segmentation import read_labels
+    from ..intake.labels import read_labels
     from ..intake.study import read_study
     from .command import LEAST_VOXELS, check_output
     from .export import export_study

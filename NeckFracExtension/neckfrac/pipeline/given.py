@@ -1,0 +1,43 @@
+"""Given: levels that were segmented elsewhere, or corrected by hand, take the place of ours on the fine grid."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..anatomy import N_LEVELS
+from ..errors import InputError
+from ..volume import CTVolume
+from .grids import COARSE_SPACING, Lattice, bounds, resample
+from .segment import Segmented, lattice_along
+
+GIVEN = "The levels and their outlines were given with the study; this program did not check them."
+LEAST_ML = 0.5  # of all levels together: less is a stray spot, no vertebra
+
+
+def levels_of(labels: np.ndarray, volume: CTVolume) -> np.ndarray:
+    """C1...C7 of a labelmap on the volume's voxels: uint8, anything else is 0.
+
+    Raises InputError when the labels do not lie on the volume or hold no level.
+    """
+    if labels.shape != volume.shape:
+        raise InputError(
+            f"The segmentation has {labels.shape} voxels, the volume {volume.shape}.",
+            advice="Give a segmentation on the volume's own grid.",
+        )
+    levels = np.where((labels > 0) & (labels <= N_LEVELS), labels, 0).astype(np.uint8)
+    if np.count_nonzero(levels) * float(np.prod(volume.spacing)) < 1000 * LEAST_ML:
+        raise InputError("The segmentation holds none of C1 to C7.", advice="Name or code the segments C1 to C7.")
+    return levels
+
+
+def given(volume: CTVolume, levels: np.ndarray, *, window: int) -> Segmented:
+    """A segmentation that is there already, as `segment` would give it.
+
+    volume: canonical axes. levels: of `levels_of`, on its voxels. window: the side of the segmentation network's.
+    """
+    masks = CTVolume(levels, volume.affine)
+    coarse = Lattice.around(*bounds(volume), (COARSE_SPACING,) * 3)
+    lattice, windows = lattice_along(resample(masks, coarse, nearest=True, fill=0) > 0, coarse, window)
+    fine = resample(masks, lattice, nearest=True, fill=0)
+    bone = np.where(fine > 0, np.uint8(255), np.uint8(0))
+    return Segmented(resample(volume, lattice), fine, bone, fine, lattice, windows, window)
