@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -127,6 +128,10 @@ class Engine(Networks):
         labels: np.ndarray | None = None,
         progress: Progress | None = None,
     ) -> Analysis:
-        """See `analyze`; may be called again and again."""
+        """See `analyze`; may be called again and again, and when memory runs out goes on with less (see `memory`)."""
+        from .memory import as_memory_allows
+
+        progress = progress or Progress()
         how = {"operating_point": operating_point, "anchors": anchors, "explain": explain, "member": member}
-        return analyze(study, self, **how, labels=labels, progress=progress)
+        run = partial(analyze, study, self, **how, labels=labels, progress=progress)
+        return as_memory_allows(run, self, progress)

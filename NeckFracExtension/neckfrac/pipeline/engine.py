@@ -11,9 +11,13 @@ from ..errors import InputError
 from .combine import Ensemble
 
 if TYPE_CHECKING:
+    import torch
+
     from ..bundles.bundle import Bundle
 
 __all__ = ["ENSEMBLE_FILE", "SPINE", "Networks"]
+
+BATCHED = ("segment", "slices")  # steps that show their network many slices at a time
 
 
 class Networks:
@@ -54,6 +58,13 @@ class Networks:
         self.missing = sorted({*self.ensemble.levels} - {*self.members})
         self.left_out = self._leave_out(leave_out)
         self.networks = {name: bundle.network(self.device) for name, bundle in self.bundles.items()}
+        self.batch: int | None = None  # how many slices at a time; None: as many as each step thinks best
+
+    def to(self, device: torch.device) -> None:
+        """Move the networks to another device."""
+        self.device = device
+        for network in self.networks.values():
+            network.to(device)
 
     def _leave_out(self, names: Sequence[str]) -> list[str]:
         """Take members out before their weights are loaded; those that are left must count for something."""
@@ -85,4 +96,6 @@ class Networks:
         settings = {key: value for key, value in preprocessing.items() if not key.startswith(("hu_", "spacing"))}
         if isinstance(settings.get("window"), list):
             settings["window"] = tuple(settings["window"])
+        if self.batch and self.bundles[name].step in BATCHED:
+            settings["batch"] = self.batch
         return {"network": self.networks[name], "intensity": intensity, "device": self.device, **settings}

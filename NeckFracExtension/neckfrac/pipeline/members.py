@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from ..errors import Cancelled, first_line
 from ..progress import Progress
 from .classify import Opinion, classify_slices, classify_vertebrae
@@ -38,7 +40,7 @@ def ask_members(segmented: Segmented, networks: Networks, progress: Progress) ->
         try:
             share = progress.part(number / len(members), (number + 1) / len(members))
             opinions[name] = CLASSIFY[bundle.step](segmented, progress=share, **networks.arguments(name))
-        except Cancelled:
+        except (Cancelled, torch.OutOfMemoryError):  # the latter: see `memory`
             raise
         except (RuntimeError, MemoryError) as error:
             progress.warn(f"{name} failed and was left out: {first_line(error)}")
