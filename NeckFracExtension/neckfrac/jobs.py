@@ -83,8 +83,8 @@ def analyze(request: Request, desk: Desk) -> dict[str, Any]:
 
     volume: an uncompressed .npy of HU, [z, y, x]. affine: 4x4, voxel (i, j, k) to mm in LPS. identity: fields of
     `StudyIdentity`. labels: an .npy of uint8 on the same grid with C1...C7 (see `anatomy`), to be used instead of
-    segmenting. options: device, operating_point, models_dir, threads, anchors. The folder then holds labels.npy,
-    heat.npy, findings.json, and anchors.npy when anchors were asked for and found.
+    segmenting. options: device, operating_point, models_dir, threads, anchors, leave_out. The folder then holds
+    labels.npy, heat.npy, findings.json, and anchors.npy when anchors were asked for and found.
     """
     result = Path(request["result"])
     options = request.get("options") or {}
@@ -98,7 +98,52 @@ def analyze(request: Request, desk: Desk) -> dict[str, Any]:
     return {"result": str(result)}
 
 
-JOBS: dict[str, Job] = {"analyze": Job(analyze, ("volume", "affine", "result"))}
+def batch(request: Request, desk: Desk) -> dict[str, Any]:
+    """Analyze many studies into ``results``, a folder that keeps a worklist (see `neckfrac.batch`).
+
+    studies: a folder, or a list of files. again: also what has a result already. scratch: a folder for what zips
+    unpack to, which whoever asks removes; the process may be killed. options: as for analyze, and leave_out. Tells an
+    event ``worklist`` each time it has changed; stages begin with the study's number, "2 of 9: Locating the spine".
+    """
+    from .batch import analyze_batch, made_with
+    from .intake.many import find_studies
+
+    options, before = request.get("options") or {}, tempfile.tempdir
+    how = {"operating_point": options.get("operating_point") or "balanced", "anchors": bool(options.get("anchors"))}
+    models_dir = Path(options["models_dir"]) if options.get("models_dir") else None
+    try:
+        tempfile.tempdir = request.get("scratch") or before
+        with desk.progress.stage("Looking for studies", until=0.01):
+            studies = find_studies(request["studies"], desk.progress)
+        worklist = analyze_batch(
+            studies,
+            Path(request["results"]),
+            lambda: desk.engine(options),
+            made_with=made_with(models_dir, options.get("leave_out") or (), how),
+            options=how,
+            again=bool(request.get("again")),
+            progress=desk.progress,
+            on_row=lambda row: desk.tell({"event": "worklist"}),
+        )
+    finally:
+        tempfile.tempdir = before
+    failed = sum(bool(worklist.of(study.source).error) for study in studies)
+    return {"results": str(worklist.folder), "studies": len(studies), "failed": failed}
+
+
+def add_model(request: Request, desk: Desk) -> dict[str, Any]:
+    """Add the bundle in ``file``, a zip or a folder, to the user's bundles. replace: also where one is there."""
+    from .bundles.installing import add_bundle
+
+    bundle = add_bundle(request["file"], replace=bool(request.get("replace")), progress=desk.progress)
+    return {"name": bundle.name, "folder": str(bundle.folder)}
+
+
+JOBS: dict[str, Job] = {
+    "analyze": Job(analyze, ("volume", "affine", "result")),
+    "batch": Job(batch, ("studies", "results")),
+    "add_model": Job(add_model, ("file",)),
+}
 
 
 def read_array(path: Path) -> np.ndarray:

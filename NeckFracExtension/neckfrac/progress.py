@@ -69,3 +69,15 @@ class Progress:
         part.warnings, part.timings = self.warnings, self.timings
         self._end = max(self._end, end)
         return part
+
+    def apart(self, name: str, start: float, end: float) -> Progress:
+        """A Progress for one of several like jobs, from `start` to `end` of them all; only cancelling is shared.
+
+        Its stages are told with the job's name: "2 of 9: Locating the spine".
+        """
+
+        def report(stage: str, done: float) -> None:
+            self._done = max(self._done, start + (end - start) * done)
+            self._report(f"{name}: {stage}", self._done)
+
+        return Progress(report, self._cancelled)

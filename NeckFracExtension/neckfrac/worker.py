@@ -43,11 +43,13 @@ SECONDS_BETWEEN_PROGRESS, LEAP = 0.05, 0.02
 EngineFactory = Callable[..., EngineLike]
 
 
-def default_engine(models_dir: Path | None, device: str, threads: int | None) -> EngineLike:
-    """The ensemble of the bundles in `models_dir` (None: the embedded ones)."""
+def default_engine(
+    models_dir: Path | None, device: str, threads: int | None, leave_out: tuple[str, ...] = ()
+) -> EngineLike:
+    """The ensemble of the bundles in `models_dir` (None: the embedded ones, and the user's) without `leave_out`."""
     from .pipeline.analyze import Engine
 
-    return Engine(models_dir=models_dir, device=device, threads=threads)
+    return Engine(models_dir=models_dir, device=device, threads=threads, leave_out=leave_out)
 
 
 def error_kind(error: BaseException) -> str:
@@ -161,11 +163,13 @@ class Worker:
 
     def _warm_engine(self, options: dict[str, Any]) -> EngineLike:
         models_dir = Path(options["models_dir"]) if options.get("models_dir") else None
-        chosen = (models_dir, options.get("device") or "auto", options.get("threads"))
+        leave_out = tuple(sorted(options.get("leave_out") or ()))
+        chosen = (models_dir, options.get("device") or "auto", options.get("threads"), leave_out)
         if self._engine is None or self._engine_options != chosen:
             # The old networks go before the new ones come, so that both never share the memory.
             self._engine = None
-            self._engine = self._engine_factory(models_dir=chosen[0], device=chosen[1], threads=chosen[2])
+            names = ("models_dir", "device", "threads", "leave_out")
+            self._engine = self._engine_factory(**dict(zip(names, chosen, strict=True)))
             self._engine_options = chosen
         return self._engine
 

@@ -105,6 +105,10 @@ class Bundle:
                 "The weights hold values that are not finite.", where=self.folder / WEIGHTS, advice=RESTORE
             )
 
+    def check_weights(self) -> None:
+        """Compare the weights with their SHA-256. Raises InputError when they are missing or were changed."""
+        self._weights()
+
     def _weights(self) -> bytes:
         """The weights file's bytes, verified. Read once, so that what was checked is what is used."""
         path = self.folder / WEIGHTS

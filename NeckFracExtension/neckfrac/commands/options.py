@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
-Models = Annotated[Path | None, typer.Option("--models", help="Folder of bundles; default: those of the project.")]
+Models = Annotated[Path | None, typer.Option("--models", help="Folder of bundles; default: the project's and yours.")]
+LeaveOut = Annotated[
+    list[str] | None, typer.Option("--leave-out", help="A member not to ask, by its bundle's name; may be repeated.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show nothing but errors.")]

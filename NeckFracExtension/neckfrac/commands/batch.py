@@ -1,0 +1,81 @@
+"""`neckfrac batch`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import Device, Json, LeaveOut, Models, Quiet, Threads
+
+if TYPE_CHECKING:
+    from ..output.worklist import Worklist
+
+
+def batch(
+    folder: Annotated[Path, typer.Argument(help="Folder of studies: DICOM folders, zips, NIfTI, NRRD or MHA files.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results; goes on from what is there.")],
+    device: Device = "auto",
+    models: Models = None,
+    leave_out: LeaveOut = None,
+    threads: Threads = None,
+    operating_point: Annotated[str, typer.Option(help="sensitive, balanced or specific.")] = "balanced",
+    anchors: Annotated[bool, typer.Option("--anchors", help="Segment T1 and the skull base as well.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Analyse anew what has a result already.")] = False,
+    quiet: Quiet = False,
+    json_progress: Json = False,
+) -> None:
+    """Analyse every study of a folder; write a result folder each and a worklist, the likeliest fracture first."""
+    from ..output.folder import check_result_folder, remove_unfinished
+    from ..terminal import shown_progress
+
+    check_result_folder(output, overwrite=True)
+    with shown_progress(quiet=quiet, as_json=json_progress, clean_up=remove_unfinished) as progress:
+        from ..batch import analyze_batch, made_with
+        from ..intake.many import find_studies
+
+        with progress.stage("Looking for studies", until=0.01):
+            studies = find_studies(folder, progress)
+        options = {"operating_point": operating_point, "anchors": anchors}
+        left_out = tuple(leave_out or ())
+
+        def load_engine():
+            from ..pipeline.analyze import Engine
+
+            return Engine(models, device, threads, left_out)
+
+        identity = made_with(models, left_out, options)
+        how = {"made_with": identity, "options": options, "again": again, "progress": progress}
+        worklist = analyze_batch(studies, output, load_engine, **how)
+    if not quiet and not json_progress:
+        show_worklist(worklist)
+
+
+def show_worklist(worklist: Worklist) -> None:
+    """Print the rows, and how many have no result; nothing of the patients' names."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from .. import DISCLAIMER
+    from ..findings import POSITIVE, as_figure
+    from ..output.worklist import CSV
+
+    console = Console()
+    table = Table(title="Worklist, by probability of fracture")
+    for heading in ("Study", "P", "Call", "Highest level", "P of level"):
+        table.add_column(heading, justify="right" if heading.startswith("P") else "left")
+    rows = worklist.rows
+    for row in rows:
+        style = "dim" if row.error else "bold red" if row.status == POSITIVE else None
+        call = "no result" if row.error else row.status
+        figures = as_figure(row.probability), call, row.level, as_figure(row.level_probability)
+        table.add_row(escape(row.study), *figures, style=style)
+    console.print(table)
+    failed = [row for row in rows if row.error]
+    for row in failed:
+        console.print(f"[yellow]No result:[/] {escape(row.study)}: {escape(row.error)}", highlight=False)
+    console.print(f"{len(rows) - len(failed)} of {len(rows)} studies have a result.")
+    console.print(f"Worklist: {escape(str(worklist.folder / CSV))}", highlight=False, soft_wrap=True)
+    console.print(f"Networks trained on simulated CT only. {DISCLAIMER}", style="dim")
