@@ -8,6 +8,7 @@ from neckfrac.networks.sagittal_nine import SagittalNine
 from neckfrac.networks.three_planes import ThreePlanes
 from neckfrac.training import baselines
 from neckfrac.training import train as training
+from neckfrac.training.export import export
 from neckfrac.training.sagittal import sagittal_batches, sagittal_loss
 from neckfrac.training.tasks import TASKS
 from neckfrac.training.three_planes import plane_batches, plane_loss
@@ -111,7 +112,7 @@ def test_three_planes_train_resume_and_become_a_bundle_that_can_be_verified(vert
     monkeypatch.setitem(TASKS, "planes", few)
     assert training.train("planes", runs, steps=2)
     assert training.trainer_for("planes", runs, steps=3, device=torch.device("cpu")).step == 2
-    bundle = load_bundle(training.export("planes", runs, runs / "models"))
+    bundle = load_bundle(export("planes", runs, runs / "models"))
     bundle.verify()
     assert bundle.step == "planes" and "simulated" in bundle.metadata["neckfrac"]["trained_on"]
     inputs = bundle.metadata["network_data_format"]["inputs"]

@@ -21,6 +21,7 @@ from neckfrac.progress import Progress
 from neckfrac.simulate.rsna_layout import write_rsna_layout
 from neckfrac.training import train as training
 from neckfrac.training.cache import SampleCache
+from neckfrac.training.export import export
 from neckfrac.training.rsna import BOXES, IMAGES, LABELS, SEGMENTATIONS, SIMULATED, RSNAData, SliceBox
 from neckfrac.training.rsna_cache import RSNA_CACHE, STUDIES, fill_rsna_cache
 from neckfrac.training.rsna_samples import mark_fractures, rsna_samples, whole_levels
@@ -355,7 +356,7 @@ def test_a_training_reads_patients_beside_simulated_samples_and_the_card_tells_t
     assert {path.parent.name for path in paths} == {"vertebrae", RSNA_CACHE} and len(paths) == 15
     assert training.train("model2", tmp_path, steps=1, device=torch.device("cpu"))
     shutil.rmtree(tmp_path / "cache" / RSNA_CACHE)  # what was learned from it stays told
-    bundle = training.export("model2", tmp_path, tmp_path / "models")
+    bundle = export("model2", tmp_path, tmp_path / "models")
     card = (bundle / "docs" / "README.md").read_text()
     for words in ("Copyright RSNA, 2023", "Simulated neck CT; built-in", "Trained on: simulated CT and patients of the "
                   "RSNA 2022", "License: Non-commercial use only", "10.1148/ryai.230034"):  # fmt: skip
@@ -373,3 +374,65 @@ def test_a_training_on_simulated_samples_alone_says_so(tmp_path):
     assert said["data_source"].count("Simulated neck CT") == 1 and "BodyParts3D" in said["data_source"]
     add_source(record, RSNA_2022)
     assert read_sources(record)[-1] == RSNA_2022 and len(read_sources(Path(record))) == 2
+
+
+@pytest.fixture
+def train(monkeypatch, capsys, models, tmp_path):
+    """`neckfrac train` with a tiny network of three planes; gives its exit code and standard error."""
+    from dataclasses import replace
+    from functools import partial
+
+    from neckfrac.cli import main
+    from neckfrac.training.tasks import TASKS
+    from neckfrac.training.three_planes import plane_batches
+
+    task = TASKS["planes"]
+    small = {**task.network, "widths": [8, 8, 8, 8], "hidden": 8, "heat_channels": 8}
+    few = replace(task, network=small, batches=partial(plane_batches, size=2), begins_as=None)
+    monkeypatch.setitem(TASKS, "planes", few)
+
+    def run(*arguments):
+        options = ("--runs", tmp_path / "runs", "--models", models, "--device", "cpu", "--steps", "1")
+        with pytest.raises(SystemExit) as ended:
+            main(["train", *map(str, (*arguments, *options))])
+        return ended.value.code or 0, capsys.readouterr().err
+
+    return run
+
+
+def test_one_command_makes_samples_of_the_patients_and_trains_on_them(layout, train, tmp_path):
+    code, said = train("planes", "--rsna", layout, "--folds", 2, "--fold", 1)
+    assert code == 0 and "14 vertebrae" in said and "planes-fold1: step 1 of 1" in said and "held out" in said
+    assert "no images" not in said
+    before = {path: path.stat().st_mtime_ns for path in cached(tmp_path / "runs")}
+    assert len(before) == 14
+    assert train("planes", "--rsna", layout, "--folds", 2, "--fold", 1, "--quiet") == (0, ""), "it is finished"
+    assert before == {path: path.stat().st_mtime_ns for path in cached(tmp_path / "runs")}
+
+
+@pytest.mark.parametrize("what", ["sagittal", "locate", "segment", "ensemble", "cache-slabs"])
+def test_what_patients_make_no_samples_for_is_refused(layout, train, tmp_path, what):
+    code, said = train(what, "--rsna", layout)
+    assert code == 2 and f"{what} learns from others" in said and "cache-vertebrae, model1, model2" in said
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("model2", "--folds", 3), "A fold is one of so many"),
+        (("model2", "--fold", 0), "A fold is one of so many"),
+        (("model2", "--folds", 3, "--fold", 3), "up to --fold 2"),
+        (("export", "--folds", 3, "--fold", 1), "not for export"),
+        (("baselines", "--patience", 3), "not for baselines"),
+    ],
+)
+def test_folds_and_patience_that_mean_nothing_are_refused(train, arguments, words):
+    code, said = train(*arguments)
+    assert code == 2 and words in said
+
+
+def test_torchrun_is_refused_for_what_one_process_does(train, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, said = train("cache-vertebrae")
+    assert code == 2 and "torchrun" in said

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from neckfrac.errors import InputError
 from neckfrac.training import train as training
+from neckfrac.training.export import trained
 from neckfrac.training.samples import LOCATE_PATCH, SLAB_SHAPE
 
 
@@ -35,7 +36,7 @@ def small(monkeypatch):
 def test_one_command_simulates_and_trains_both_networks_and_says_when_it_is_done(small, tmp_path):
     assert not training.train_spine(tmp_path, built_in=0, time_budget=0.0)
     assert training.train_spine(tmp_path, built_in=0)
-    assert training.trained(tmp_path) == ["locate", "segment"]
+    assert trained(tmp_path) == ["locate", "segment"]
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npz")}
     assert len(before) == 4
     assert training.train_spine(tmp_path, built_in=0)
@@ -44,4 +45,4 @@ def test_one_command_simulates_and_trains_both_networks_and_says_when_it_is_done
 
 def test_nothing_trained_is_nothing_to_export(tmp_path):
     with pytest.raises(InputError, match="Nothing has been trained"):
-        training.trained(tmp_path)
+        trained(tmp_path)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import InputError
 from ..pipeline.combine import PREVALENCE
 from .options import Anatomy, Device, Json, Models, Quiet, Threads
+
+if TYPE_CHECKING:
+    from ..progress import Progress
 
 TRAINABLE = (
     "spine: simulate, locate and segment in one go. Or step by step: cache-locate, cache-slabs; locate, segment, "
@@ -25,8 +30,16 @@ def train(
     samples: Annotated[int, typer.Option(help="How many samples a cache is to hold.")] = 1000,
     first: Annotated[int, typer.Option(help="First seed of the cache.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Steps of the whole training; default: the preset's.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="End after so many measurements on held-out people without a better one.")
+    ] = None,
+    folds: Annotated[int | None, typer.Option(min=2, help="With --fold: of how many folds; members only.")] = None,
+    fold: Annotated[int | None, typer.Option(min=0, help="Hold out this fold (from 0) instead of every tenth.")] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Say so when no curves can be written.")] = False,
     time_budget: Annotated[float | None, typer.Option(help="Seconds; goes on from there when run again.")] = None,
-    rsna: Annotated[Path | None, typer.Option(help="cache-vertebrae: from this folder of RSNA 2022.")] = None,
+    rsna: Annotated[
+        Path | None, typer.Option(help="cache-vertebrae, model1, model2, planes: from this folder of RSNA 2022 too.")
+    ] = None,
     most_gb: Annotated[float, typer.Option(help="With --rsna: how large its cache may grow.")] = 20.0,
     prevalence: Annotated[
         float, typer.Option(min=0.001, max=0.9, help="ensemble: share of fractured patients to calibrate for.")
@@ -37,31 +50,50 @@ def train(
     quiet: Quiet = False,
     json_progress: Json = False,
 ) -> None:
-    """Simulate samples, train a network on them, or export what was trained as bundles."""
+    """Simulate samples, train a network on them, or export what was trained as bundles.
+
+    On several GPUs: torchrun --nproc-per-node 4 -m neckfrac.cli train model2.
+    """
     import torch
 
     from ..pipeline.device import choose_device
     from ..resources import resources_dir
     from ..terminal import shown_progress
     from ..training import train as training
+    from ..training.distributed import distributed, is_first, processes
+    from ..training.tasks import TASKS
 
     if threads:
         torch.set_num_threads(threads)
-    if rsna and what != "cache-vertebrae":
-        from ..errors import InputError
+    if rsna and what != "cache-vertebrae" and (what not in TASKS or TASKS[what].cache not in training.BESIDE):
+        raise InputError(
+            f"--rsna makes samples of single vertebrae; {what} learns from others.",
+            advice="Run with it: neckfrac train cache-vertebrae, model1, model2 or planes.",
+        )
+    if (folds is None) != (fold is None) or (folds and fold >= folds):
+        many = folds or 5
+        raise InputError(
+            "A fold is one of so many.", advice=f"Give both: --folds {many} --fold 0, up to --fold {many - 1}."
+        )
+    if what not in TASKS and (processes() > 1 or folds or patience):
+        raise InputError(
+            f"torchrun, --folds and --patience are for training a network, not for {what}.",
+            advice=f"Those are {', '.join(TASKS)}.",
+        )
 
-        raise InputError("--rsna makes samples of vertebrae.", advice="Run: neckfrac train cache-vertebrae --rsna DIR")
-    with shown_progress(quiet=quiet, as_json=json_progress) as progress, progress.stage(f"Training: {what}", 1.0):
-        if rsna:
-            from ..pipeline.engine import Networks
-            from ..training.rsna_cache import fill_rsna_cache
+    def fill_rsna(progress: Progress) -> list[str]:
+        from ..pipeline.engine import Networks
+        from ..training.rsna_cache import fill_rsna_cache
 
-            networks = Networks(models, device, threads)
-            held = fill_rsna_cache(
-                rsna, runs, networks, most_gb=most_gb, time_budget=time_budget, progress=progress
-            )
-            for line in (f"{held} vertebrae of {rsna} are in {runs / 'cache'}.", *progress.warnings):
-                typer.echo(line, err=True)
+        networks = Networks(models, device, threads)
+        held = fill_rsna_cache(rsna, runs, networks, most_gb=most_gb, time_budget=time_budget, progress=progress)
+        return [f"{held} vertebrae of {rsna} are in {runs / 'cache'}."]
+
+    lines: list[str] = []
+    shown = shown_progress(quiet=quiet or not is_first(), as_json=json_progress and is_first())
+    with shown as progress, progress.stage(f"Training: {what}", 1.0):
+        if rsna and what == "cache-vertebrae":
+            lines += fill_rsna(progress)
         elif what.startswith("cache-"):
             kind = what.removeprefix("cache-")
             seeds = range(first, first + samples)
@@ -78,8 +110,10 @@ def train(
                 progress=progress,
             )
         elif what == "export":
-            for name in training.trained(runs):
-                training.export(name, runs, models or resources_dir() / "Models")
+            from ..training.export import export, trained
+
+            for label in trained(runs):
+                export(label, runs, models or resources_dir() / "Models")
         elif what == "baselines":
             from ..training.baselines import as_tables, train_baselines
 
@@ -92,6 +126,19 @@ def train(
 
             calibrate(runs, models or resources_dir() / "Models", prevalence=prevalence, progress=progress)
         else:
-            training.train(
-                what, runs, steps=steps, time_budget=time_budget, device=choose_device(device), progress=progress
-            )
+            from ..training.cache import Split
+            from ..training.export import how_far
+
+            began, split = time.monotonic(), Split(fold, folds) if folds else None
+            with distributed(choose_device(device)) as ranks:
+                if rsna and ranks.first:
+                    lines += fill_rsna(progress.part(0.0, 0.5))
+                ranks.agree(True)  # the others wait for the samples
+                left = None if time_budget is None else time_budget - (time.monotonic() - began)
+                training.train(
+                    what, runs, steps=steps, time_budget=left, patience=patience, split=split, ranks=ranks,
+                    tensorboard=tensorboard, progress=progress.part(0.5, 1.0) if rsna else progress,
+                )  # fmt: skip
+            lines.append(how_far(training.label_of(what, split), runs))
+    for line in (*lines, *progress.warnings) if is_first() and not quiet else ():
+        typer.echo(line, err=True)

@@ -5,11 +5,32 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 Sample = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which people are held out from a training to measure it: those of one fold (counted from 0) of so many."""
+
+    fold: int
+    folds: int
+
+    def holds_out(self, sample: Path) -> bool:
+        return person(sample) % self.folds == self.fold
+
+
+TENTH = Split(9, 10)  # what is held out where no folds are asked for
+
+
+def person(sample: Path) -> int:
+    """Whose sample it is. Two seeds may be one person, once broken and once whole; levels of a patient are millions
+    apart (`rsna_cache`)."""
+    return int(sample.stem) % 1_000_000 // 2
 
 
 class SampleCache:
@@ -36,15 +57,12 @@ class SampleCache:
                 temporary.replace(path)
             yield seed
 
-    def paths(self, *, held_out: bool | None = None) -> list[Path]:
-        """The samples that are there, in seed order; held_out picks every tenth pair of seeds, or all others.
-
-        Pairs, because two seeds may be the same person, once broken and once whole.
-        """
+    def paths(self, *, held_out: bool | None = None, split: Split = TENTH) -> list[Path]:
+        """The samples that are there, in seed order; held_out picks those of the people that are, or all others."""
         paths = sorted(self.folder.glob("[0-9]*.npz"))
         if held_out is None:
             return paths
-        return [path for path in paths if (int(path.stem) // 2 % 10 == 9) == held_out]
+        return [path for path in paths if split.holds_out(path) == held_out]
 
     @staticmethod
     def load(path: Path) -> Sample:

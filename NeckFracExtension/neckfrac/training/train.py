@@ -1,9 +1,11 @@
-"""Simulate, train, write the bundle: what `neckfrac train` runs."""
+"""Simulate and train: what `neckfrac train` runs."""
 
 from __future__ import annotations
 
 import json
+import re
 import time
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,14 +13,19 @@ import numpy as np
 import torch
 
 from ..errors import InputError
+from ..pipeline.engine import SPINE
 from ..progress import Progress
-from .cache import SampleCache
-from .loop import Trainer, averaged
+from .cache import TENTH, SampleCache, Split
+from .checkpoint import learned, read_about
+from .distributed import Ranks
+from .logs import curves
+from .loop import Trainer
 from .rsna_cache import RSNA_CACHE
 from .sagittal import sagittal_sample
 from .samples import CALIBRATION, Necks, calibration_sample, locate_sample, slab_sample, vertebra_sample
-from .sources import add_source, in_metadata, read_sources
-from .tasks import TASKS
+from .sources import add_source, read_sources
+from .tasks import TASKS, Task
+from .validation import Validation
 
 CACHES = {
     "locate": locate_sample,
@@ -62,25 +69,43 @@ def fill_cache(
     return done
 
 
-def trainer_for(name: str, runs: Path, *, steps: int | None = None, device: torch.device) -> Trainer:
-    """The trainer of a task, resumed from its checkpoint in `runs` where there is one."""
-    from dataclasses import replace
+def label_of(name: str, split: Split | None) -> str:
+    """What a training's checkpoint is called: the task's name, and the fold's where there are folds."""
+    return name if split is None else f"{name}-fold{split.fold}"
 
-    from ..bundles.bundle import build_network
 
+def task_of(label: str) -> Task:
+    """The task of a `label_of`. Raises InputError when there is none."""
+    name = re.sub(r"-fold\d+$", "", label)
     if name not in TASKS:
         raise InputError(f"There is nothing to train called {name!r}.", advice=f"Choose {', '.join(TASKS)}.")
-    task = TASKS[name]
+    return TASKS[name]
+
+
+def trainer_for(
+    label: str,
+    runs: Path,
+    *,
+    steps: int | None = None,
+    device: torch.device,
+    split: Split | None = None,
+    ranks: Ranks | None = None,
+) -> Trainer:
+    """The trainer of a task or of its fold, resumed from its checkpoint in `runs` where there is one."""
+    from ..bundles.bundle import build_network
+
+    task = task_of(label)
     torch.manual_seed(0)
     schedule = replace(task.schedule, steps=steps) if steps else task.schedule
-    return Trainer(build_network(task.network), schedule, runs / f"{name}.safetensors", device=device)
+    network, checkpoint = build_network(task.network), runs / f"{label}.safetensors"
+    return Trainer(network, schedule, checkpoint, device=device, split=split, ranks=ranks)
 
 
-def caches(kind: str, runs: Path) -> list[SampleCache]:
+def caches(kind: str, runs: Path, split: Split = TENTH) -> list[SampleCache]:
     """The caches of a kind that hold samples to train on: the simulated ones, then those of other data."""
     folders = [runs / "cache" / one for one in (kind, BESIDE.get(kind)) if one]
     found = [SampleCache(folder) for folder in folders if folder.is_dir()]
-    return [cache for cache in found if cache.paths(held_out=False)]
+    return [cache for cache in found if cache.paths(held_out=False, split=split)]
 
 
 def train(
@@ -91,56 +116,79 @@ def train(
     time_budget: float | None = None,
     device: torch.device = torch.device("cpu"),
     progress: Progress | None = None,
+    patience: int | None = None,
+    split: Split | None = None,
+    tensorboard: bool = False,
+    ranks: Ranks | None = None,
 ) -> bool:
     """Train a task on its cache for `time_budget` seconds or to its end; True when it is finished.
 
-    Raises InputError when the cache is empty.
+    patience: measurements on held-out samples without a better one, in the last lesson, that end it early.
+    split: a fold of the ensemble's members; None: every tenth person is held out. ranks: takes the place of `device`.
+    Raises InputError when the cache is empty, or nobody is held out where that is needed.
     """
-    trainer = trainer_for(name, runs, steps=steps, device=device)
-    task = TASKS[name]
-    read = caches(task.cache, runs)
+    progress, ranks, task = progress or Progress(), ranks or Ranks(device), task_of(name)
+    if split and task.step in SPINE:
+        raise InputError(f"There is one network to {task.step}: folds are for the members that look for fractures.")
+    label, parted = label_of(name, split), split or TENTH
+    read = caches(task.cache, runs, parted)
     if not read:
         raise InputError(
             f"There are no samples for {name}.",
             where=runs / "cache" / task.cache,
             advice=f"Make them first: neckfrac train cache-{task.cache}",
         )
+    paths, held = (
+        [path for cache in read for path in cache.paths(held_out=out, split=parted)] for out in (False, True)
+    )
+    if not held and (split or patience):
+        raise InputError(f"Of so few samples for {name} nobody is held out.", advice="Make more, or use fewer folds.")
+    trainer = trainer_for(label, runs, steps=steps, device=device, split=split, ranks=ranks)
     # What was ever trained on stays told, even when its cache is deleted.
-    for cache in read:
-        add_source(runs / f"{name}.sources.json", *read_sources(cache.folder / "about.json"))
-    paths = [path for cache in read for path in cache.paths(held_out=False)]
-    generator = np.random.default_rng([3, trainer.step])
+    if ranks.first:
+        for cache in read:
+            add_source(runs / f"{label}.sources.json", *read_sources(cache.folder / "about.json"))
+    generator = np.random.default_rng([3, trainer.step, ranks.rank])
     if trainer.step == 0 and task.begins_as:
-        begin_as(trainer, *task.begins_as, runs)
+        other, part = task.begins_as
+        begin_as(trainer, label_of(other, split), part, runs)
     lessons = [(task.batches, task.loss, trainer.schedule.steps)]
     if task.first:
         lessons.insert(0, (task.first.batches, task.first.loss, round(task.first.share * trainer.schedule.steps)))
     deadline = None if time_budget is None else time.monotonic() + time_budget
-    for batches, loss, until in lessons:
-        if trainer.step < until:
+    # Both lessons are measured by what the last one teaches; only that one may end early.
+    validation = Validation(task.batches, task.loss, held, since=lessons[0][2] if task.first else 0) if held else None
+    with curves(runs / "logs" / label, trainer.step, asked=tensorboard, progress=progress, first=ranks.first) as log:
+        for number, (batches, loss, until) in enumerate(lessons, start=1):
+            if trainer.step >= until:
+                continue
+            if validation and number == len(lessons):
+                validation = replace(validation, patience=patience)
             left = None if deadline is None else deadline - time.monotonic()
-            source, options = batches(paths, generator), {"until": until, "reduced": task.reduced}
-            if not trainer.fit(source, loss, time_budget=left, progress=progress, **options):
+            options = {"until": until, "reduced": task.reduced, "validation": validation, "log": log}
+            if not trainer.fit(batches(paths, generator), loss, time_budget=left, progress=progress, **options):
                 return False
     return True
 
 
 def begin_as(trainer: Trainer, other: str, part: str, runs: Path) -> None:
-    """Give a fresh network the averaged weights of another task's, those of its `part` that have the same shape.
+    """Give a fresh network what another training learned, those weights of its `part` that have the same shape.
 
-    Raises InputError when the other has not been trained.
+    Raises InputError when the other has not been trained, or with other people held out.
     """
     path = runs / f"{other}.safetensors"
     if not path.exists():
         raise InputError(
             f"It begins with the {part.strip('.')} of {other}, which has not been trained.", where=path,
-            advice=f"Run first: neckfrac train {other}",
+            advice=f"Run first: neckfrac train {other.replace('-fold', ' --folds K --fold ')}",
         )
+    if Split(**read_about(path).get("split", asdict(TENTH))) != trainer.split:
+        raise InputError(f"{other} has seen people who are held out here.", where=path, advice="Use as many folds.")
     own = trainer.network.state_dict()
-    trained = {name: value for name, value in averaged(path).items() if name.startswith(part)}
+    trained = {name: value for name, value in learned(path).items() if name.startswith(part)}
     same = {name: value for name, value in trained.items() if name in own and own[name].shape == value.shape}
     trainer.network.load_state_dict({**own, **same})
-    trainer.averaged |= {name: value.clone() for name, value in same.items()}
+    trainer.averaged |= {name: value.clone().to(trainer.device) for name, value in same.items()}
 
 
 def train_spine(
@@ -174,46 +222,3 @@ def train_spine(
         elif not train(stage, runs, time_budget=left, device=device, progress=share):
             return False
     return True
-
-
-def trained(runs: Path) -> list[str]:
-    """The networks that have a checkpoint. Raises InputError when there is none."""
-    names = [name for name in TASKS if (runs / f"{name}.safetensors").exists()]
-    if not names:
-        raise InputError("Nothing has been trained yet.", where=runs, advice="Run: neckfrac train spine")
-    return names
-
-
-def export(name: str, runs: Path, models: Path, *, measured: dict | None = None) -> Path:
-    """Write the averaged weights of a task as a bundle in `models`; the bundle's folder."""
-    from ..bundles.bundle import save_bundle
-
-    task = TASKS[name]
-    trainer = trainer_for(name, runs, device=torch.device("cpu"))
-    if trainer.step == 0:
-        raise InputError(f"{name} has not been trained yet.", where=runs, advice=f"Run: neckfrac train {name}")
-    # Checkpoints of before sources were kept learned from the simulated cache alone.
-    sources = read_sources(runs / f"{name}.sources.json") or read_sources(runs / "cache" / task.cache / "about.json")
-    said, trained_on = in_metadata(sources)
-    save_bundle(
-        models / task.bundle,
-        name=task.bundle,
-        version="0.1.0",
-        step=task.step,
-        network=trainer.averaged_network(),
-        network_config=task.network,
-        preprocessing=task.preprocessing,
-        metadata={
-            "task": task.step,
-            "description": task.description,
-            **said,
-            "eval_metrics": measured or {},
-            "neckfrac": {
-                "trained_on": trained_on,
-                "steps": trainer.step,
-                "samples": sum(len(cache.paths(held_out=False)) for cache in caches(task.cache, runs)),
-                "last_loss": trainer.history[-1]["loss"] if trainer.history else None,
-            },
-        },
-    )
-    return models / task.bundle
