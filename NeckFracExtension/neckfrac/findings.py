@@ -264,6 +264,16 @@ class Findings:
             others.append(review)
         return replace(self, reviews=tuple(sorted(others, key=lambda one: LEVEL_NAMES.index(one.level))))
 
+    def boxes(self) -> dict[str, Box]:
+        """Where fractures are suspected, networks and readers together: by level; what a reader rejected is out."""
+        boxes = {}
+        for level in self.levels:
+            review = self.review_of(level.level)
+            box = level.box if review is None else None if review.verdict == REJECTED else review.box or level.region
+            if box is not None:
+                boxes[level.level] = box
+        return boxes
+
     def at(self, operating_point: str) -> Findings:
         """The findings as they are called at another operating point; nothing is computed again.
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from ..anatomy import LEVEL_BY_NAME, LEVELS
 from ..findings import NOT_SEEN, POSITIVE, Analysis, Findings, VertebraFinding, as_figure, on_scale
+from .boxes import SEVERITY_COLORS
 from .images import INK, frame, write, write_plate
 from .planes import Plane, compose, gray, overlay
-from .scene import SEVERITY_COLORS
 from .shading import gather, shade
 
 BACKGROUND = np.array([13, 16, 20], np.uint8)

@@ -9,10 +9,11 @@ import numpy as np
 
 from .. import DISCLAIMER, __version__
 from ..findings import NOT_SEEN, POSITIVE, Analysis, Findings, Naming, VertebraFinding, as_figure, on_scale
+from .boxes import SEVERITY_COLORS
 from .images import png
 from .planes import Plane, gray, overlay
 from .report_style import STYLE
-from .scene import HEAT_SHOWN_FROM, SEVERITY_COLORS
+from .scene import HEAT_SHOWN_FROM
 
 VIEW_HALF, VIEW_PIXEL = (40.0, 40.0), 0.2  # mm
 

@@ -11,7 +11,7 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from ..findings import Analysis
     from ..progress import Progress
-    from .scene import SceneNodes
+    from .result import SceneNodes
 
 ADVICE = "Install it with: pip install 'neckfrac[scene]'"
 

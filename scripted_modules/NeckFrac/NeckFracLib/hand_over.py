@@ -31,7 +31,7 @@ def reasonAgainst(volumeNode):
 def affineOf(volumeNode):
     """The 4x4 affine of the volume: voxel (i, j, k) to mm in LPS."""
     import vtk
-    from neckfrac.output.scene import LPS_TO_RAS
+    from neckfrac.output.mrml import LPS_TO_RAS
 
     matrix = vtk.vtkMatrix4x4()
     volumeNode.GetIJKToRASMatrix(matrix)
@@ -40,7 +40,7 @@ def affineOf(volumeNode):
 
 def rasPoint(point):
     """An LPS point (x, y, z) in mm as [r, a, s]."""
-    from neckfrac.output.scene import LPS_TO_RAS
+    from neckfrac.output.mrml import LPS_TO_RAS
 
     return (LPS_TO_RAS[:3, :3] @ np.asarray(point, dtype=float)).tolist()
 

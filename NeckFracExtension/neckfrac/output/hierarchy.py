@@ -1,0 +1,65 @@
+"""Where a result lies in the subject hierarchy: patient > study > CT, segmentation, ... and a folder of boxes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..findings import Findings
+
+if TYPE_CHECKING:
+    from .result import SceneNodes
+
+FOLDER = "NeckFrac findings"
+
+
+def items_of(hierarchy: Any) -> list[int]:
+    """Every item of the subject hierarchy."""
+    import vtk
+
+    items = vtk.vtkIdList()
+    hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), items, True)
+    return [items.GetId(index) for index in range(items.GetNumberOfIds())]
+
+
+def arrange(hierarchy: Any, nodes: SceneNodes, findings: Findings) -> None:
+    """Patient > study > (CT, segmentation, ...) in the subject hierarchy; an existing place of the CT is kept.
+
+    The boxes come later, with `folder_of` and `place`.
+    """
+    volume_item = hierarchy.GetItemByDataNode(nodes.volume)
+    parent = hierarchy.GetItemParent(volume_item) if volume_item else 0
+    if parent in (0, hierarchy.GetSceneItemID()):
+        identity = findings.study
+        name = identity.patient_name or identity.patient_id or "Patient"
+        patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), name)
+        hierarchy.SetItemAttribute(patient, "DICOM.PatientID", identity.patient_id)
+        hierarchy.SetItemAttribute(patient, "DICOM.PatientName", identity.patient_name)
+        described = " ".join(part for part in (identity.study_description, identity.study_date) if part)
+        parent = hierarchy.CreateStudyItem(patient, described or "Study")
+        if identity.study_uid:
+            hierarchy.SetItemUID(parent, "DICOM", identity.study_uid)
+        place(hierarchy, nodes.volume, parent)
+    for node in nodes.all():
+        if node is not nodes.volume and node not in nodes.rois.values():
+            place(hierarchy, node, parent)
+
+
+def folder_of(hierarchy: Any, volume_node: Any) -> int:
+    """The folder beside a CT that holds the boxes of its findings; made when it is not there."""
+    import vtk
+
+    parent, children = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(volume_node)), vtk.vtkIdList()
+    hierarchy.GetItemChildren(parent, children, False)
+    for index in range(children.GetNumberOfIds()):
+        if hierarchy.GetItemName(children.GetId(index)) == FOLDER:
+            return children.GetId(index)
+    return hierarchy.CreateFolderItem(parent, FOLDER)
+
+
+def place(hierarchy: Any, node: Any, parent: int) -> None:
+    """Put a node's item below `parent`; in Slicer the application has made the item, elsewhere nobody has."""
+    item = hierarchy.GetItemByDataNode(node)
+    if item:
+        hierarchy.SetItemParent(item, parent)
+    else:
+        hierarchy.CreateItem(parent, node)
