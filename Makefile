@@ -10,7 +10,7 @@ export PYTHONUTF8 = 1
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("NeckFrac needs Python 3.11 or later: make PYTHON=python3.11") if sys.version_info < (3, 11) else 0'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[scene,test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dicom,scene,test]'
 	touch $@
 
 demo: $(VENV)/installed  ## Run the ensemble on the embedded sample CT; the result lies in demo-result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from .dicom_pixels import decode
 from .dicom_series import group_series
 from .files import file_format, read_file
 
-__all__ = ["SeriesSummary", "Source", "Study", "list_series", "read_study"]
+__all__ = ["SeriesSummary", "Source", "Study", "list_series", "read_study", "series_files"]
 
 Source = str | Path | Sequence[str | Path]
 _FORMATS = "Give a DICOM folder, its files or a zip of them, or a NIfTI, NRRD or MetaImage file."
@@ -87,6 +87,22 @@ def list_series(source: Source) -> list[SeriesSummary]:
         except InputError as error:
             return [SeriesSummary(**summary, slices=0, spacing=(), usable=False, why_not=error.what)]
         return [SeriesSummary(**summary, slices=volume.shape[0], spacing=spacing, usable=True)]
+
+
+@contextmanager
+def series_files(source: Source, series: str | None = None) -> Iterator[tuple[Path, ...]]:
+    """The DICOM files whose slices `read_study` reads of this source, lowest first; none for a volume file.
+
+    Those of a zip are there as long as the context is. Raises InputError as `read_study` does.
+    """
+    name = _name(source)
+    with ExitStack() as stack:
+        paths = _files(source, stack, Progress())
+        if _volume_file(paths, name):
+            yield ()
+            return
+        chosen, _ = choose(_dicom_series(paths, name, Progress(), 1.0), series)
+        yield tuple(dict.fromkeys(frame.file.path for frame in chosen.stack.frames))
 
 
 def _paths(source: Source) -> list[Path]:

@@ -12,6 +12,7 @@ from ..progress import Progress
 
 if TYPE_CHECKING:
     from ..findings import Analysis
+    from .dicom_source import SourceSeries
 
 # Folders of this process that are not finished; a forced end removes them.
 _UNFINISHED: set[Path] = set()
@@ -40,10 +41,13 @@ def check_result_folder(folder: Path, overwrite: bool = False) -> None:
 
 
 def write_result(
-    analysis: Analysis, folder: Path, *, progress: Progress | None = None, overwrite: bool = False
-) -> None:
+    analysis: Analysis, folder: Path, *, progress: Progress | None = None, overwrite: bool = False,
+    dicom: SourceSeries | None = None,
+) -> None:  # fmt: skip
     """Scene, segmentation (anchors apart), report, tables and picture, into a temporary folder that is then renamed.
 
+    dicom: the series that was analysed; with it, DICOM Segmentation and Structured Report are written as well, and
+    boxes slice by slice.
     Raises InputError when it can't be written; then, and when cancelled, nothing is left and an old result stays.
     """
     from .images import write_png
@@ -65,6 +69,9 @@ def write_result(
             progress.step(0.5)
         with progress.stage("Writing the scene", until=0.98):
             write_scene(analysis, unfinished / "scene.mrb", progress=progress)
+        if dicom is not None:
+            with progress.stage("Writing DICOM", until=0.99):
+                _write_dicom(analysis, unfinished, dicom)
         # The tables and the report come last: they hold the timings of what came before.
         with progress.stage("Writing tables and report", until=1.0):
             write_json(analysis.findings, unfinished / "findings.json")
@@ -86,6 +93,23 @@ def write_result(
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
         _UNFINISHED.discard(unfinished)
+
+
+def _write_dicom(analysis: Analysis, folder: Path, series: SourceSeries) -> None:
+    """segmentation.dcm (when a level is segmented), report.dcm and boxes.csv."""
+    from ..pipeline.given import GIVEN
+    from ..volume import CTVolume
+    from .dicom_seg import write_segmentation
+    from .dicom_sr import write_report
+    from .rsna_boxes import write_boxes
+
+    if analysis.labels.any():
+        labels = CTVolume(analysis.labels, analysis.volume.affine)
+        # Of outlines that were given nobody knows here whether a hand drew them.
+        edited = GIVEN in analysis.findings.warnings
+        write_segmentation(folder / "segmentation.dcm", series, labels, analysis.findings, edited=edited)
+    write_report(folder / "report.dcm", series, analysis.findings)
+    write_boxes(folder / "boxes.csv", series, analysis.findings)
 
 
 def remove_unfinished() -> None:
