@@ -138,6 +138,7 @@ class Trainer:
         def measured(weights: Weights) -> float:
             return validation.measure(self.network, weights, self.device, progress, reduced=reduced)
 
+        self.save()  # measuring may take longer than whoever waits for it
         value = measured(self.averaged)
         if self.best and self.best_at["on"] != validation.on:  # the cache has grown since
             self.best_at = {**self.best_at, "validation": measured(self.best), "on": validation.on}
