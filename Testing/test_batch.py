@@ -20,7 +20,7 @@ from neckfrac.cli import main
 from neckfrac.errors import Cancelled, InputError
 from neckfrac.findings import Analysis, Findings, Naming, VertebraFinding
 from neckfrac.intake.many import find_studies
-from neckfrac.output.worklist import CSV, JSON, WHOLE, Worklist
+from neckfrac.output.worklist import CSV, JSON, WHOLE, Worklist, WorklistRow
 from neckfrac.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -231,6 +231,16 @@ def test_a_damaged_worklist_is_refused_and_kept(folder, tmp_path):
     with pytest.raises(InputError, match="worklist can't be read"):
         run(folder, tmp_path)
     assert "study" in (tmp_path / JSON).read_text()
+
+
+def test_rows_are_sorted_by_probability_then_those_without_one_then_errors(tmp_path):
+    rows = [
+        WorklistRow("e", "e", "e", error="no CT"),
+        WorklistRow("unseen", "u", "u", None, "not seen"),
+        WorklistRow("low", "l", "l", 0.001, "negative"),
+        WorklistRow("high", "h", "h", 0.7, "positive"),
+    ]
+    assert [row.study for row in Worklist(tmp_path, rows).rows] == ["high", "low", "unseen", "e"]
 
 
 def test_a_text_that_a_spreadsheet_would_run_is_told_as_text(tmp_path):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("neckfrac")
 
 LONGEST_NAME = 60  # of a result folder
+_UNFINISHED = re.compile(r"\..+-[a-z0-9_]{8}")  # as `output.folder` names them
 
 
 class Analyzer(Protocol):
@@ -74,7 +75,7 @@ def analyze_batch(
     check_result_folder(results, overwrite=True)
     worklist = Worklist.read(results)
     worklist.write()
-    remove_leftovers(worklist)
+    remove_leftovers(results)
     engine: Analyzer | None = None
 
     def told(row: WorklistRow) -> None:
@@ -118,13 +119,11 @@ def analyze_batch(
     return worklist
 
 
-def remove_leftovers(worklist: Worklist) -> None:
-    """Remove what a run that was killed left unfinished beside the worklist's results: it holds patients' CT."""
-    for row in worklist.rows:
-        ours = re.compile(re.escape(f".{row.result}-") + r"(old-)?[a-z0-9_]{8}")  # as `output.folder` names them
-        for folder in worklist.folder.glob(".*"):
-            if folder.is_dir() and ours.fullmatch(folder.name):
-                shutil.rmtree(folder, ignore_errors=True)
+def remove_leftovers(results: Path) -> None:
+    """Remove what a run that was killed left unfinished in a folder of results: it holds a patient's CT."""
+    for folder in Path(results).glob(".*"):
+        if folder.is_dir() and _UNFINISHED.fullmatch(folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _analysis(study: FoundStudy, engine: Analyzer, options: dict[str, Any], progress: Progress) -> Analysis:

@@ -132,10 +132,16 @@ def batch(request: Request, desk: Desk) -> dict[str, Any]:
 
 
 def add_model(request: Request, desk: Desk) -> dict[str, Any]:
-    """Add the bundle in ``file``, a zip or a folder, to the user's bundles. replace: also where one is there."""
-    from .bundles.installing import add_bundle
+    """Add the bundle in ``file``, a zip or a folder, to the user's bundles. replace: also where one is there.
 
-    bundle = add_bundle(request["file"], replace=bool(request.get("replace")), progress=desk.progress)
+    Where one is there and replace was not asked for, the answer tells it as ``taken``, and nothing was added.
+    """
+    from .bundles.installing import Taken, add_bundle
+
+    try:
+        bundle = add_bundle(request["file"], replace=bool(request.get("replace")), progress=desk.progress)
+    except Taken as error:
+        return {"taken": error.what}
     return {"name": bundle.name, "folder": str(bundle.folder)}
 
 

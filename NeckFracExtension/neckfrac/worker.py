@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from . import __version__
+from .bundles.library import model_folders, stamp
 from .errors import Cancelled, NeckFracError
 from .jobs import JOBS, Desk, EngineLike
 from .progress import Progress
@@ -165,12 +166,13 @@ class Worker:
         models_dir = Path(options["models_dir"]) if options.get("models_dir") else None
         leave_out = tuple(sorted(options.get("leave_out") or ()))
         chosen = (models_dir, options.get("device") or "auto", options.get("threads"), leave_out)
-        if self._engine is None or self._engine_options != chosen:
+        installed = stamp(model_folders(models_dir))  # networks that were added or removed since count, too
+        if self._engine is None or self._engine_options != (*chosen, installed):
             # The old networks go before the new ones come, so that both never share the memory.
             self._engine = None
             names = ("models_dir", "device", "threads", "leave_out")
             self._engine = self._engine_factory(**dict(zip(names, chosen, strict=True)))
-            self._engine_options = chosen
+            self._engine_options = (*chosen, installed)
         return self._engine
 
     def _reporter(self, identifier: Any) -> Callable[[str, float], None]:

@@ -1,11 +1,12 @@
 """The real worker with a fake engine: calls a fracture of C4 where the voxels are brightest.
 
-The study's source, the volume node's name, says how it behaves: "slow" takes ten seconds, "deaf" does not listen
+The study's source (the volume node's or the file's name) says how: "slow" takes ten seconds, "deaf" does not listen
 to cancelling either, "memory" and "internal" fail, "uncertain" does not know the levels' names.
 """
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from neckfrac.anatomy import LEVEL_NAMES, SKULL, T1
@@ -17,7 +18,7 @@ class FakeEngine:
     """Stands in for the networks."""
 
     def analyze(self, study, *, operating_point, anchors, progress):
-        kind = study.identity.source
+        kind = Path(study.identity.source).name.split(".")[0]
         with progress.stage("Locating the spine", until=1.0):
             progress.step(0.3)
             if kind == "deaf":

@@ -71,6 +71,35 @@ class ctkCollapsibleButton(PLAIN["QWidget"]):
     """Stands in for CTK's: a plain container."""
 
 
+class ctkPathLineEdit(PLAIN["QWidget"]):
+    """Stands in for CTK's: a path as text. Its filters are checked when the .ui is read (see `_Loader`)."""
+
+    currentPathChanged = QtCore.Signal(str)
+    FILTERS = ("Dirs", "Files", "Drives", "NoDot", "NoDotDot", "NoSymLinks", "Readable", "Writable", "Executable")
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._path, self._key, self.history = "", "", []
+        self._edit = QtWidgets.QLineEdit(self)
+        QtWidgets.QHBoxLayout(self).addWidget(self._edit)
+        self.layout().setContentsMargins(0, 0, 0, 0)
+
+    def _set_path(self, path):
+        if path != self._path:
+            self._path = path
+            self._edit.setText(path)
+            self.currentPathChanged.emit(path)
+
+    def _set_key(self, key):
+        self._key = key
+
+    currentPath = QtCore.Property(str, lambda self: self._path, _set_path)
+    settingKey = QtCore.Property(str, lambda self: self._key, _set_key)
+
+    def addCurrentPathToHistory(self):
+        self.history.append(self._path)
+
+
 class qMRMLNodeComboBox(PLAIN["QWidget"]):
     """Stands in for MRML's: holds one node of the given classes, or none."""
 
@@ -133,6 +162,7 @@ class _Loader(QtUiTools.QUiLoader):
             receivers.append(ends[2])
         for connections in tree.findall("connections"):
             tree.remove(connections)
+        self._check_filters(tree)
         buffer = QtCore.QBuffer()
         buffer.setData(ElementTree.tostring(tree))
         buffer.open(QtCore.QIODevice.OpenModeFlag.ReadOnly)
@@ -140,8 +170,21 @@ class _Loader(QtUiTools.QUiLoader):
         widget.receivers = tuple(receivers)
         return widget
 
+    @staticmethod
+    def _check_filters(tree):
+        """PySide6 does not know the flags of a CTK class: check their names, and take them out."""
+        for widget in tree.iter("widget"):
+            for flags in [p for p in widget.findall("property") if p.get("name") == "filters"]:
+                names = [name.split("::") for name in flags.findtext("set").split("|")]
+                if widget.get("class") != "ctkPathLineEdit" or any(
+                    kind != "ctkPathLineEdit" or name not in ctkPathLineEdit.FILTERS for kind, name in names
+                ):
+                    raise ValueError(f"{widget.get('class')} has no filters {names}")
+                widget.remove(flags)
+
     def createWidget(self, class_name, parent=None, name=""):
-        known = PLAIN | {kind.__name__: kind for kind in (ctkCollapsibleButton, qMRMLNodeComboBox, qMRMLWidget)}
+        stand_ins = (ctkCollapsibleButton, ctkPathLineEdit, qMRMLNodeComboBox, qMRMLWidget)
+        known = PLAIN | {kind.__name__: kind for kind in stand_ins}
         widget = known[class_name](parent)
         widget.setObjectName(name)
         return widget

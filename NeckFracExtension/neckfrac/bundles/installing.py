@@ -20,6 +20,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 _TRUST = "Use only bundles from a source you trust; this one was not added."
 
 
+class Taken(InputError):
+    """A bundle of that name, or of that step of the spine, is there already."""
+
+
 def add_bundle(
     source: Path | str,
     models_dir: Path | str | None = None,
@@ -31,7 +35,7 @@ def add_bundle(
 
     Only what a bundle needs is copied; the copy is verified (SHA-256, the network is built and takes the weights)
     before it gets its place. Raises InputError for a file that is no bundle or a damaged one, for pickled weights, an
-    archive that leads out of itself, an unknown step, and for a name or a step of the spine that is taken already
+    archive that leads out of itself and an unknown step; Taken for a name or a step of the spine that is taken already,
     unless `replace`.
     """
     from ..intake.archive import unpacked
@@ -52,7 +56,7 @@ def add_bundle(
             raise InputError(f"The bundle's name {name!r} can't be a folder's.", where=source, advice=_TRUST)
         replaced = _taken(bundle, folders) if not replace else None
         if replaced:
-            raise InputError(
+            raise Taken(
                 f"There is {replaced} already.", where=source, advice="Add it with --replace to use this one instead."
             )
         progress.step(0.3)

@@ -9,6 +9,7 @@ the user's ``ensemble.json`` if there is one.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -72,6 +73,15 @@ def ensemble_file(folders: Sequence[Path]) -> Path:
     """The last folder's ``ensemble.json``; the first folder's when none has one."""
     there = [folder / ENSEMBLE_FILE for folder in folders if (folder / ENSEMBLE_FILE).is_file()]
     return there[-1] if there else folders[0] / ENSEMBLE_FILE
+
+
+def stamp(folders: Sequence[Path]) -> str:
+    """SHA-256 of all that says which networks are installed: another one once a bundle was added or removed."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted([*folder.glob("*/configs/*.json"), *folder.glob(ENSEMBLE_FILE)]):
+            digest.update(str(path).encode("utf-8", "surrogateescape") + path.read_bytes())
+    return digest.hexdigest()
 
 
 def weights_of(folders: Sequence[Path]) -> dict[str, float]:

@@ -67,7 +67,7 @@ class WorklistRow:
     @property
     def place(self) -> tuple[bool, float, str]:
         """By this the rows are sorted: high probabilities first, then studies without one, then errors."""
-        return bool(self.error), -1.0 if self.probability is None else -self.probability, self.study
+        return bool(self.error), 1.0 if self.probability is None else -self.probability, self.study
 
 
 class Worklist:

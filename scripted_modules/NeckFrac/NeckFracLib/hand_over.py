@@ -82,13 +82,14 @@ def writeVolume(volumeNode, folder):
     return path
 
 
-def analyzeArguments(volumeNode, folder, operatingPoint, device):
+def analyzeArguments(volumeNode, folder, operatingPoint, device, leaveOut=()):
     """What the worker's job `analyze` takes for one volume; writes the voxels to `folder`."""
+    options = {"device": device, "operating_point": operatingPoint, "anchors": True, "leave_out": list(leaveOut)}
     return {
         "volume": str(writeVolume(volumeNode, folder)),
         "affine": affineOf(volumeNode).tolist(),
         "identity": identityOf(volumeNode),
-        "options": {"device": device, "operating_point": operatingPoint, "anchors": True},
+        "options": options,
         "result": str(Path(folder) / RESULT),
     }
 

@@ -28,7 +28,12 @@ class JobError(RuntimeError):
 
 
 class JobRun:
-    """One job. folder: of its own, removed at its end. answer: the worker's `done` event. error: JobError or None."""
+    """One job. folder: of its own, removed at its end. answer: the worker's `done` event. error: JobError or None.
+
+    outlivesScene: whether it goes on when the scene is closed; else it is stopped then.
+    """
+
+    outlivesScene = False
 
     def __init__(self, identifier, command, folder, onDone, onProgress, onEvent, onFinished):
         self.identifier, self.command, self.folder = identifier, command, folder
@@ -183,7 +188,8 @@ class JobRunner(VTKObservationMixin):
             run.onFinished(run)
 
     def _onSceneStartClose(self, caller=None, event=None):
-        self.abandon()
+        if self._run and not self._run.outlivesScene:
+            self.abandon()
 
     def _wordsOnExit(self, status):
         for line in self._client.lastMessages:

@@ -42,22 +42,26 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
         waitForCompletion=True,
         onProgress=None,
         onFinished=None,
+        leaveOut=(),
     ):
         """Analyze a CT volume and fill the scene.
 
         operatingPoint: sensitive, balanced or specific. device: auto, cpu or cuda.
+        leaveOut: members of the ensemble that are not asked, by name.
         onProgress(stage, fraction) and onFinished(run) are called on the main thread.
         Returns the nodes, or with waitForCompletion=False the AnalysisRun at once.
         Raises ValueError for a volume that can't be used, JobError for a run without a result.
         """
-        run = self.begin(volumeNode, operatingPoint, device, onProgress, onFinished)
+        run = self.begin(volumeNode, operatingPoint, device, onProgress, onFinished, leaveOut)
         if not waitForCompletion:
             self.jobs.follow()
             return run
         self.jobs.wait(run)
         return run.nodes
 
-    def begin(self, volumeNode, operatingPoint="balanced", device="auto", onProgress=None, onFinished=None):
+    def begin(
+        self, volumeNode, operatingPoint="balanced", device="auto", onProgress=None, onFinished=None, leaveOut=()
+    ):
         """Start what `process` does; the AnalysisRun, which `jobs.wait` or `jobs.follow` brings to its end."""
         reason = hand_over.reasonAgainst(volumeNode)
         if reason:
@@ -65,7 +69,7 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
         affine = hand_over.affineOf(volumeNode)
         return self.jobs.start(
             "analyze",
-            lambda folder: hand_over.analyzeArguments(volumeNode, folder, operatingPoint, device),
+            lambda folder: hand_over.analyzeArguments(volumeNode, folder, operatingPoint, device, leaveOut),
             lambda run: self._fillScene(run, volumeNode, affine),
             onProgress,
             onFinished=onFinished,

@@ -41,6 +41,7 @@ class NeckFracParameterNode:
     inputVolume - the CT.
     operatingPoint - where the threshold lies.
     device - where the networks run.
+    leftOutModels - members of the ensemble that the next run leaves out, separated by commas (see models.py).
     showAnchors - whether T1 and the skull base are shown.
     results - the last run's rows as JSON (see results_table.py), without anything that identifies the patient.
     naming - how sure the last run's level names are, as JSON (see results_table.py).
@@ -49,6 +50,7 @@ class NeckFracParameterNode:
     inputVolume: vtkMRMLScalarVolumeNode
     operatingPoint: OperatingPoint = OperatingPoint.balanced
     device: Device = Device.auto
+    leftOutModels: str = ""
     showAnchors: bool = False
     results: str = ""
     naming: str = ""

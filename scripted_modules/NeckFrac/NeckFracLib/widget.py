@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from . import anchors, hand_over, install, results_table
+from . import anchors, hand_over, install, models, results_table
 from .logic import NeckFracLogic
 
 
@@ -151,6 +151,7 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 waitForCompletion=False,
                 onProgress=self.onProgress,
                 onFinished=self.onFinished,
+                leaveOut=models.leftOut(self._parameterNode.leftOutModels),
             )
             self._showProgress(_("Starting…"), 0)
         self._checkCanApply()

@@ -1,0 +1,232 @@
+"""The panel's section for many studies: folders in, a worklist out, a row opens its scene. Uses Qt."""
+
+import logging
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from . import batch, models
+from .engine_path import ensureEngine
+
+PROBABILITY, LEVEL, FINDING, STUDY, PATIENT = range(5)
+CALLED, NOT_CALLED = ("#f2d7d5", "#d98880"), ("#e5e8ec", "#aab7c4")  # background and bar, with black figures
+BAR = "QProgressBar {{ border: 0; color: black; background: {0}; }} QProgressBar::chunk {{ background: {1}; }}"
+
+
+class BatchSection:
+    """Analyzes a folder of studies, or the DICOM browser's selection, and lists the results by probability.
+
+    Its folders belong to the reader, not to a scene: opening a row replaces the scene and must not empty the list.
+    """
+
+    UI = "UI/NeckFracBatch.ui"
+
+    def __init__(self, ui, logic):
+        self.ui, self.logic = ui, logic
+        self._parameterNode = None
+        self._files = []  # of the DICOM browser's selection; instead of the folder when there are any
+        self._rows = []
+        self._status = ""
+        ui.batchInputPathLineEdit.connect("currentPathChanged(QString)", self.onInputPath)
+        ui.batchResultsPathLineEdit.connect("currentPathChanged(QString)", self.onResultsPath)
+        ui.batchDicomButton.connect("clicked(bool)", self.onDicomButton)
+        ui.batchStartButton.connect("clicked(bool)", self.onStartButton)
+        ui.batchOpenButton.connect("clicked(bool)", self.onOpenButton)
+        ui.worklistTable.connect("cellDoubleClicked(int,int)", self.onRow)
+        ui.worklistTable.connect("itemSelectionChanged()", self._enable)
+        self._show(0)
+        self.onResultsPath(ui.batchResultsPathLineEdit.currentPath)
+
+    def setParameterNode(self, parameterNode):
+        self._parameterNode = parameterNode
+
+    def cleanup(self):
+        """The batch itself ends with the logic."""
+        self._parameterNode = None
+
+    def update(self):
+        """The parameter node changed, or a run began or ended."""
+        self._enable()
+
+    @property
+    def isRunning(self):
+        return self.logic.jobs.command == batch.COMMAND
+
+    def onInputPath(self, path=""):
+        """A folder was chosen: it replaces the DICOM browser's selection."""
+        if path:
+            self._files = []
+        self._enable()
+
+    def onResultsPath(self, path=""):
+        self.fillTable()
+        self._enable()
+
+    def onDicomButton(self, checked=False):
+        """Take what is selected in the DICOM browser."""
+        self._files = batch.selectedDicomFiles()
+        if self._files:
+            self.ui.batchInputPathLineEdit.currentPath = ""
+            self._show(0, _("{count} files from the DICOM browser's selection.").format(count=len(self._files)))
+        else:
+            self._show(0, _("Nothing is selected in the DICOM browser: open the module DICOM and select series first."))
+        self._enable()
+
+    def onStartButton(self, checked=False):
+        """Start, or stop: finished studies keep their results, and the next start goes on from there."""
+        if self.isRunning:
+            self._show(None, _("Cancelling…"))
+            self.logic.cancel()
+            return
+        results = self.ui.batchResultsPathLineEdit.currentPath
+        with slicer.util.tryWithErrorDisplay(_("The batch could not be started."), waitCursor=True):
+            self.logic.jobs.start(
+                batch.COMMAND,
+                lambda folder: batch.batchArguments(
+                    self._studies(),
+                    results,
+                    folder,
+                    self._parameterNode.operatingPoint.value,
+                    self._parameterNode.device.value,
+                    models.leftOut(self._parameterNode.leftOutModels),
+                    self.ui.batchAgainCheckBox.checked,
+                ),
+                onProgress=self.onProgress,
+                onEvent=lambda event: self.fillTable(),
+                onFinished=lambda run: self.onFinished(run, results),
+                run=batch.BatchRun,
+            )
+            for edit in (self.ui.batchInputPathLineEdit, self.ui.batchResultsPathLineEdit):
+                if edit.currentPath:
+                    edit.addCurrentPathToHistory()
+            self.logic.jobs.follow()
+            self._show(0, _("Starting…"))
+        self._enable()
+
+    def onProgress(self, stage, fraction):
+        self._show(fraction, batch.stageInWords(stage))
+
+    def onFinished(self, run, results):
+        """Tell what came of it; results that are there stay, whatever happened."""
+        self.fillTable()
+        if run.error is None:
+            self._show(1, batch.summary(run.answer))
+        else:
+            batch.removeLeftovers(results)
+            if run.error.kind == "cancelled":
+                self._show(0, _("Cancelled. Finished studies keep their results; Start goes on with the others."))
+            else:
+                logging.error("NeckFrac's batch ended: %s", run.error.kind)
+                self._show(0, _("The batch ended: {reason}").format(reason=run.error))
+        self._enable()
+
+    def onOpenButton(self, checked=False):
+        self.onRow(self.ui.worklistTable.currentRow())
+
+    def onRow(self, row, column=0):
+        """Open the row's scene, or say why it has none."""
+        if not 0 <= row < len(self._rows):
+            return
+        path = batch.scenePath(self.ui.batchResultsPathLineEdit.currentPath, self._rows[row])
+        if path is None:
+            self._show(None, self._rows[row].error or _("The result's scene is not there any more."))
+            return
+        with slicer.util.tryWithErrorDisplay(_("The result could not be opened."), waitCursor=True):
+            batch.openResult(path)
+
+    def fillTable(self):
+        """Show the worklist that lies in the folder of results; the chosen row stays chosen."""
+        table = self.ui.worklistTable
+        chosen = self._rows[table.currentRow()].source if 0 <= table.currentRow() < len(self._rows) else None
+        try:
+            self._rows = batch.readWorklist(self.ui.batchResultsPathLineEdit.currentPath)
+        except ValueError as error:
+            self._rows = []
+            self._show(None, str(error))
+        table.setRowCount(len(self._rows))
+        for index, row in enumerate(self._rows):
+            self._fillRow(index, row)
+            if row.source == chosen:
+                table.selectRow(index)
+        table.resizeColumnsToContents()
+        table.setColumnWidth(PROBABILITY, 90)
+
+    def _fillRow(self, index, row):
+        statuses = {
+            "positive": _("suspected fracture"),
+            "negative": _("no fracture found"),
+            "not seen": _("no cervical spine"),
+        }
+        texts = {
+            LEVEL: row.level,
+            FINDING: _("no result") if row.error else statuses.get(row.status, ""),
+            STUDY: row.study,
+            PATIENT: row.patient_name or row.patient_id,
+        }
+        for column, text in texts.items():
+            item = qt.QTableWidgetItem(text)
+            item.setToolTip(self._tooltip(row))
+            self.ui.worklistTable.setItem(index, column, item)
+        self.ui.worklistTable.setCellWidget(index, PROBABILITY, self._bar(row))
+
+    def _bar(self, row):
+        """The patient's probability as a bar on a scale of odds: on an even one, small ones could not be told apart."""
+        ensureEngine()
+        from neckfrac.findings import as_figure, on_scale
+
+        bar = qt.QProgressBar()
+        bar.setMaximum(1000)
+        bar.setAlignment(qt.Qt.AlignCenter)
+        bar.setValue(0 if row.probability is None else round(1000 * on_scale(row.probability)))
+        bar.setFormat(as_figure(row.probability) or "–")
+        bar.setStyleSheet(BAR.format(*(CALLED if row.status == "positive" else NOT_CALLED)))
+        bar.setToolTip(self._tooltip(row))
+        return bar
+
+    def _tooltip(self, row):
+        if row.error:
+            return row.error
+        from neckfrac.findings import as_figure
+
+        lines = [_("Double-click to open the result's scene.")]
+        if row.level:
+            message = _("Highest level: {level}, probability {probability}.")
+            lines.append(message.format(level=row.level, probability=as_figure(row.level_probability)))
+        if row.uncertain_names:
+            lines.append(_("Uncertain level names: {readings}.").format(readings=row.uncertain_names))
+        identity = ", ".join(filter(None, [row.patient_name, row.patient_id, row.study_date]))
+        return "\n".join([*lines, *filter(None, [identity])])
+
+    def _studies(self):
+        return self._files or self.ui.batchInputPathLineEdit.currentPath
+
+    def _enable(self):
+        """What can be used now; tooltips say why not."""
+        ui, running = self.ui, self.isRunning
+        for control in (ui.batchInputPathLineEdit, ui.batchResultsPathLineEdit, ui.batchDicomButton):
+            control.setEnabled(not running)
+        ui.batchAgainCheckBox.setEnabled(not running)
+        ui.batchStartButton.setText(_("Cancel") if running else _("Start"))
+        if running:
+            ui.batchStartButton.setToolTip(_("Stop; finished studies keep their results."))
+            ui.batchStartButton.setEnabled(True)
+        else:
+            reason = batch.reasonAgainst(self._studies(), ui.batchResultsPathLineEdit.currentPath)
+            if self.logic.isRunning:
+                reason = _("Something else is running.")
+            elif self._parameterNode is None:
+                reason = reason or _("Open the module first.")
+            ui.batchStartButton.setToolTip(reason or _("Analyze the studies that have no result yet."))
+            ui.batchStartButton.setEnabled(not reason)
+        row = ui.worklistTable.currentRow()
+        there = 0 <= row < len(self._rows) and not self._rows[row].error
+        # Opening closes the scene, and with it whatever else runs on it.
+        ui.batchOpenButton.setEnabled(there and (running or not self.logic.isRunning))
+
+    def _show(self, fraction, text=""):
+        self.ui.batchStatusLabel.setText(text)
+        self.ui.batchStatusLabel.setVisible(bool(text))
+        if fraction is not None:
+            self.ui.batchProgressBar.setValue(round(100 * fraction))
+        self.ui.batchProgressBar.setVisible(self.isRunning)
