@@ -123,6 +123,20 @@ def test_patient_and_study_are_the_series_own_whatever_its_character_set(tmp_pat
     assert dataset.SeriesInstanceUID != first.SeriesInstanceUID
 
 
+def test_headers_as_careless_anonymisers_leave_them_are_mended_and_others_kept(tmp_path):
+    files = write_case(
+        tmp_path / "series", PatientBirthDate="1950", StudyDate="2024.01.02", StudyTime="12:00:01", PatientSex="X",
+        SliceThickness=None, StudyID=None, SpecificCharacterSet=["", "ISO 2022 IR 87"],
+        PatientName="Yamada^Tarou=山田^太郎",
+    )  # fmt: skip
+    dataset = write(tmp_path, files, labels_of(read_study(tmp_path / "series").volume.affine))
+    keywords = ("PatientBirthDate", "StudyDate", "StudyTime", "PatientSex")
+    found = [str(dataset[keyword].value or "") for keyword in keywords]
+    assert found == ["", "20240102", "120001", ""] and dataset.StudyID in ("", None)
+    assert dataset.PatientName == "Yamada^Tarou=山田^太郎"
+    assert float(dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SliceThickness) == 2.5
+
+
 def test_an_edited_segmentation_is_semi_automatic_and_uncertain_names_are_told(tmp_path, case):
     from dataclasses import replace
 

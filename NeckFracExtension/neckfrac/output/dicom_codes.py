@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .. import __version__
-
 SCHEME = "99NECKFRAC"  # of concepts that DICOM has no code for; it is explained in each file that uses it
 SCHEME_NAME, SCHEME_VERSION = "NeckFrac concepts", "1"
 
@@ -26,7 +24,7 @@ class Concept(NamedTuple):
 # CID 7150 Segmentation Property Category; the levels themselves (anatomy.LEVELS) are of CID 7603 and 7192.
 ANATOMICAL_STRUCTURE = Concept("91723000", "SCT", "Anatomical Structure")
 ABNORMAL_STRUCTURE = Concept("49755003", "SCT", "Morphologically Abnormal Structure")
-# CID 7162 Surface Processing Algorithm Family, as PS3.3 C.8.20.2 asks of a segmentation's algorithm.
+# CID 7162 Surface Processing Algorithm Family, as PS3.3 table C.8.20-4 asks of a segmentation's algorithm.
 ARTIFICIAL_INTELLIGENCE = Concept("123110", "DCM", "Artificial Intelligence")
 # CID 4031 Common Anatomic Region.
 CERVICAL_SPINE = Concept("122494005", "SCT", "Cervical spine")
@@ -47,7 +45,7 @@ NO_UNITS = Concept("1", "UCUM", "no units")
 CT = Concept("25045-6", "LN", "CT unspecified body region")
 # CID 270 Observer Type.
 DEVICE = Concept("121007", "DCM", "Device")
-# TID 1500, rows 12 and 14, and the name of a free text.
+# TID 1500: the container beside the measurements, and the name of a free text in it.
 QUALITATIVE_EVALUATIONS = Concept("C0034375", "UMLS", "Qualitative Evaluations")
 COMMENT = Concept("121106", "DCM", "Comment")
 # NeckFrac's own. DICOM's Certainty of Finding (111012) would read, of a negative level, as how certain that is.
@@ -63,9 +61,9 @@ REVIEWS = {
 
 
 def own_scheme():
-    """The item of the Coding Scheme Identification Sequence (PS3.3 C.12.1.1.1) that explains NeckFrac's own codes."""
+    """The item of the Coding Scheme Identification Sequence (PS3.3 C.12.1) that explains NeckFrac's own codes."""
     from highdicom.coding_schemes import CodingSchemeIdentificationItem
 
     return CodingSchemeIdentificationItem(
-        designator=SCHEME, name=SCHEME_NAME, version=SCHEME_VERSION, responsible_organization=f"NeckFrac {__version__}"
+        designator=SCHEME, name=SCHEME_NAME, version=SCHEME_VERSION, responsible_organization="NeckFrac"
     )

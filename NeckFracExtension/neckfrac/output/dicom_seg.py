@@ -14,7 +14,8 @@ from ..errors import InputError
 from ..findings import Findings
 from ..volume import CTVolume
 from .dicom_codes import ANATOMICAL_STRUCTURE, ARTIFICIAL_INTELLIGENCE, Concept
-from .dicom_source import SourceSeries, need_highdicom, new_object, new_uid, read_source, write_whole
+from .dicom_source import SourceSeries, read_source
+from .dicom_writing import need_highdicom, new_object, new_uid, write_whole
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -52,7 +53,7 @@ def segmentation(source: SourceSeries, labels: CTVolume, findings: Findings, *, 
             where=findings.study.source or None,
             advice="Look at the report for why no cervical spine was found.",
         )
-    # Segments are numbered from 1 without a gap (PS3.3 C.8.20.4), whichever levels are in view.
+    # Segments are numbered from 1 without a gap (PS3.3 table C.8.20-4), whichever levels are in view.
     table = np.zeros(256, np.uint8)
     for number, level in enumerate(levels, start=1):
         table[level.label] = number
@@ -85,10 +86,9 @@ def _pixels(source: SourceSeries, numbered: CTVolume) -> dict[str, Any]:
     if on_slices is None:
         return {"pixel_array": _volume(numbered, source.frame_of_reference)}
     header = source.headers[0]
-    thickness = header.get("SliceThickness")
     measures = highdicom.PixelMeasuresSequence(
         pixel_spacing=[geometry.pixel[1], geometry.pixel[0]],
-        slice_thickness=float(thickness) if thickness else geometry.step,
+        slice_thickness=float(header.get("SliceThickness") or geometry.step),
         spacing_between_slices=geometry.step,
     )
     if source.multi_frame:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from ..intake.dicom_series import Stack, arrange
 from ..intake.study import Source, series_files
 from ..progress import Progress
 from ..volume import CTVolume
+from .dicom_writing import FROM_ARCHIVE, need_highdicom
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -29,7 +29,6 @@ MAY_BE_EMPTY = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
     "AccessionNumber", "ReferringPhysicianName",
 )  # fmt: skip
-_FROM_ARCHIVE = "Export the series from the archive with its original headers."
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,11 +136,15 @@ def read_source(files: Sequence[str | Path] | SourceSeries, identity: StudyIdent
             where=used[0].parent,
             advice="Export it as single slices, or as one file.",
         )
-    return SourceSeries(stack, tuple(map(_header, used)))
+    return SourceSeries(stack, tuple(_header(path, stack.geometry.step) for path in used))
 
 
-def _header(path: Path) -> Dataset:
-    """A file's header without pixels; elements that may be empty are there."""
+def _header(path: Path, step: float) -> Dataset:
+    """A file's header without pixels, mended where a result could not be made of it; the file stays as it is.
+
+    Elements that may be empty are there; dates, times and sexes that are none are empty; a slice without a thickness
+    is as thick as the slices are apart (step, mm).
+    """
     import pydicom
 
     with quiet_pydicom():
@@ -149,88 +152,39 @@ def _header(path: Path) -> Dataset:
         for keyword in MAY_BE_EMPTY:
             if keyword not in header:
                 setattr(header, keyword, "")
+            elif keyword in _UNDERSTOOD:
+                setattr(header, keyword, _UNDERSTOOD[keyword](str(header[keyword].value or "")))
+        if "Rows" in header and "PerFrameFunctionalGroupsSequence" not in header:
+            header.SliceThickness = header.get("SliceThickness") or f"{step:.6g}"
         needed = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID")
         missing = [keyword for keyword in needed if not header.get(keyword)]
     if missing:
         raise InputError(
             f"The series' headers lack {', '.join(missing)}: DICOM results can't refer to it.",
-            where=path, advice=_FROM_ARCHIVE,
+            where=path, advice=FROM_ARCHIVE,
         )  # fmt: skip
     return header
 
 
-def need_highdicom() -> Any:
-    """The module highdicom. Raises InputError, with how to install it, when it is missing."""
+def _date(value: str) -> str:
+    """YYYYMMDD, also of the older YYYY.MM.DD; "" for what is no date."""
+    value = value.replace(".", "").strip()
     try:
-        import highdicom
-    except ImportError as error:
-        raise InputError(
-            "Writing DICOM results needs highdicom, which is not installed.",
-            advice="Install it: pip install 'neckfrac[dicom]', or pip install 'highdicom>=0.28'.",
-        ) from error
-    return highdicom
+        datetime.strptime(value, "%Y%m%d")
+    except ValueError:
+        return ""
+    return value if len(value) == 8 else ""
 
 
-@contextmanager
-def _speaking_of(source: SourceSeries) -> Iterator[None]:
-    """What highdicom can't do with these headers becomes an InputError that quotes none of their values."""
-    try:
-        with quiet_pydicom():
-            yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"The series' headers can't be carried over into a DICOM result ({type(error).__name__}).",
-            where=source.stack.frames[0].file.path,
-            advice=_FROM_ARCHIVE,
-        ) from error
+def _time(value: str) -> str:
+    """HH, HHMM or HHMMSS with a fraction, also of the older HH:MM:SS; "" for what is no time."""
+    value = value.replace(":", "").strip()
+    return value if re.fullmatch(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?", value) else ""
 
 
-def write_whole(path: Path, source: SourceSeries, build: Callable[[], Dataset]) -> None:
-    """Build the dataset and write it beside `path`, then rename it: whole or not at all.
-
-    Raises InputError when the headers don't allow it or the file can't be written.
-    """
-    path = Path(path).absolute()
-    with _speaking_of(source):
-        dataset = build()
-        try:
-            handle, unfinished = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-            os.close(handle)
-            try:
-                dataset.save_as(unfinished, enforce_file_format=True)
-                os.chmod(unfinished, 0o644)
-                os.replace(unfinished, path)
-            finally:
-                Path(unfinished).unlink(missing_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"The DICOM result can't be written: {error.strerror or error}.",
-                where=path,
-                advice="Check the folder and the room on the disk.",
-            ) from error
-
-
-def new_uid(*names: object) -> str:
-    """A UID: of these names always the same one, without names a new one each time."""
-    from pydicom.uid import generate_uid
-
-    return str(generate_uid(entropy_srcs=["NeckFrac", *map(str, names)] if names else None))
-
-
-def new_object(series_description: str, number: int) -> dict[str, Any]:
-    """What every object that NeckFrac writes says of itself: a new series in the same study, UTF-8, its maker."""
-    from .. import __version__
-
-    return {
-        "series_instance_uid": new_uid(),
-        "series_number": number,
-        "sop_instance_uid": new_uid(),
-        "instance_number": 1,
-        "manufacturer": "NeckFrac",
-        "manufacturer_model_name": "NeckFrac",
-        "software_versions": __version__,
-        "device_serial_number": "NeckFrac",
-        "series_description": series_description,
-        # The series' own character set need not hold what is said here; names are converted.
-        "specific_character_set": "ISO_IR 192",
-    }
+_UNDERSTOOD = {
+    "PatientBirthDate": _date,
+    "StudyDate": _date,
+    "StudyTime": _time,
+    "PatientSex": lambda value: value.strip().upper() if value.strip().upper() in ("M", "F", "O") else "",
+}

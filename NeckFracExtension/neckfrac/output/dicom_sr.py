@@ -12,7 +12,8 @@ from .. import DISCLAIMER, __version__
 from ..anatomy import LEVEL_BY_NAME
 from ..findings import NEGATIVE, POSITIVE, REJECTED, Box, Findings, VertebraFinding
 from . import dicom_codes as codes
-from .dicom_source import SourceSeries, need_highdicom, new_object, new_uid, read_source, write_whole
+from .dicom_source import SourceSeries, read_source
+from .dicom_writing import need_highdicom, new_object, new_uid, write_whole
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -48,7 +49,7 @@ def report(source: SourceSeries, findings: Findings) -> Dataset:
 
     TID 1500 with the procedure of CID 100 and the observer of TID 1004; the patient and each level is a measurement
     group: TID 1411 for a finding with a box, TID 1501 for all else. The disclaimer, what the names depend on and
-    the warnings are comments among the report's qualitative evaluations (rows 12 and 14).
+    the warnings are comments among the report's qualitative evaluations.
     """
     sr = need_highdicom().sr
     groups = [_patient(source, findings), *(_level(source, findings, level) for level in findings.levels)]
