@@ -169,6 +169,16 @@ def test_labels_of_a_part_of_the_series_lie_where_they_were(tmp_path, case):
     assert (dataset.Rows, dataset.Columns) == SHAPE[1:]
 
 
+def test_a_grid_of_its_own_may_run_against_the_normal_of_its_slices(tmp_path, case):
+    files, labels = case
+    affine = labels.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [0.5, 0.5, 20.5]
+    affine[:3, 2] *= -1
+    mirrored = CTVolume(labels.voxels, affine)
+    assert read_source(files, FINDINGS.study).on_slices(mirrored) is None
+    assert_same_place(write(tmp_path, files, mirrored), mirrored)
+
+
 def test_an_enhanced_ct_in_one_file_is_referred_to_frame_by_frame(tmp_path):
     dataset = enhanced(head(SHAPE), SPACING, ORIGIN)
     dataset.FrameOfReferenceUID = "1.2.3.4.9"
