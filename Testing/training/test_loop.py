@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +50,19 @@ def test_the_averaged_weights_are_not_the_last_ones(tmp_path):
     trainer.fit(batches(), loss)
     last = trainer.network.state_dict()["0.weight"].clone()
     assert not torch.equal(trainer.averaged_network().state_dict()["0.weight"], last)
+
+
+def test_a_lesson_s_average_is_of_what_it_taught_and_not_of_the_lesson_before(tmp_path):
+    def toward(goal):
+        return lambda model, batch: (next(model.parameters()) - goal).square().sum()
+
+    trainer = Trainer(network(), Schedule(steps=4000, learning_rate=0.1, warm_up=1), tmp_path / "x.safetensors")
+    again = itertools.cycle(batches())
+    trainer.fit(again, toward(-5.0), until=2000)
+    trainer.fit(again, toward(5.0), since=2000, until=2200)
+    name = next(iter(trainer.averaged))
+    behind = (trainer.network.state_dict()[name] - trainer.averaged[name]).abs().max()
+    assert behind < 3.0, "with the first lesson's 2000 steps in it, it would lag behind by most of the way"
 
 
 def test_a_time_budget_of_nothing_trains_nothing_and_says_it_is_not_finished(tmp_path):

@@ -76,6 +76,7 @@ class Trainer:
         *,
         time_budget: float | None = None,
         progress: Progress | None = None,
+        since: int = 0,
         until: int | None = None,
         every: int = 50,
         reduced: bool = True,
@@ -85,7 +86,8 @@ class Trainer:
         """Train until the last step or for `time_budget` seconds; saves either way. True when it is finished.
 
         loss(network, batch) gives the scalar to minimise; batches yields dicts of tensors without end.
-        until: stop at this step instead of the schedule's last.
+        since, until: the first and last step of what is learned now; the whole schedule unless told otherwise. The
+        average of the weights begins anew at the first: it would lag behind by what was learned before.
         reduced: bfloat16 where PyTorch thinks it safe; it slows depthwise convolutions on a CPU down.
         validation: measured every `Schedule.measure_every` steps and at the last; may end the training early.
         """
@@ -100,7 +102,7 @@ class Trainer:
         self.network.train()
         while self.step < last and not stops():
             rate = self._learning_rate()
-            running, counted = running + self._learn(next(batches), loss, rate, reduced), counted + 1
+            running, counted = running + self._learn(next(batches), loss, rate, reduced, since), counted + 1
             at_end = self.step == last
             measures = validation is not None and (at_end or self.step % self.schedule.measure_every == 0)
             if (measures or at_end or self.step % every == 0) and self.ranks.first:
@@ -117,7 +119,7 @@ class Trainer:
         self.save()
         return self.step >= last or self.ranks.agree(self._is_over(validation))
 
-    def _learn(self, batch: dict[str, torch.Tensor], loss: Callable, rate: float, reduced: bool) -> float:
+    def _learn(self, batch: dict[str, torch.Tensor], loss: Callable, rate: float, reduced: bool, since: int) -> float:
         """One step; its loss."""
         batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
         for group in self.optimizer.param_groups:
@@ -129,7 +131,7 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
         self.optimizer.step()
         self.step += 1
-        self._average()
+        self._average(self.step - since)
         return float(value.detach())
 
     def _measure(self, validation: Validation, reduced: bool, progress: Progress) -> float:
@@ -209,9 +211,9 @@ class Trainer:
         return schedule.learning_rate * warm_up * max(cosine, 0.01)
 
     @torch.no_grad()
-    def _average(self) -> None:
+    def _average(self, steps: int) -> None:
         # A short memory at first, or the random start would linger in the average.
-        decay = min(self.schedule.average, (1 + self.step) / (10 + self.step))
+        decay = min(self.schedule.average, (1 + steps) / (10 + steps))
         for name, value in self.network.state_dict().items():
             if value.dtype.is_floating_point:
                 self.averaged[name].lerp_(value, 1 - decay)

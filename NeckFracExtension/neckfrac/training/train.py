@@ -165,7 +165,8 @@ def train(
             if validation and number == len(lessons):
                 validation = replace(validation, patience=patience)
             left = None if deadline is None else deadline - time.monotonic()
-            options = {"until": until, "reduced": task.reduced, "validation": validation, "log": log}
+            since = lessons[number - 2][2] if number > 1 else 0
+            options = {"since": since, "until": until, "reduced": task.reduced, "validation": validation, "log": log}
             if not trainer.fit(batches(paths, generator), loss, time_budget=left, progress=progress, **options):
                 return False
     return True
