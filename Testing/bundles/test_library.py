@@ -7,6 +7,7 @@ import pickle
 import shutil
 import stat
 import zipfile
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from neckfrac.errors import InputError
 from neckfrac.pipeline.engine import Networks
 from neckfrac.pipeline.members import ask_members
 from neckfrac.progress import Progress
+from neckfrac.worker import Worker
 from tiny_networks import write_models
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -275,6 +277,17 @@ def test_a_member_that_is_left_out_is_neither_loaded_nor_asked_and_the_reader_is
 def test_leaving_out_what_is_needed_or_unknown_is_refused(models, names, words):
     with pytest.raises(InputError, match=words):
         Networks(models, "cpu", leave_out=names)
+
+
+def test_the_worker_loads_its_networks_anew_once_one_was_added_or_is_left_out(world, published):
+    loaded = []
+    worker = Worker([], StringIO(), lambda **options: loaded.append(options) or object())
+    first = worker._warm_engine({})
+    assert worker._warm_engine({"leave_out": []}) is first and len(loaded) == 1
+    add_bundle(published / "tiny-planes")
+    assert worker._warm_engine({}) is not first and len(loaded) == 2
+    worker._warm_engine({"leave_out": ["tiny-planes"]})
+    assert loaded[-1]["leave_out"] == ("tiny-planes",) and len(loaded) == 3
 
 
 # --- the command --------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import importlib
 import json
 import time
+import zipfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -98,6 +99,8 @@ def test_a_batch_analyzes_every_study_in_the_worker_and_goes_on_where_it_ended(s
     write_ct(tmp_path / "in" / "a.nrrd")
     write_ct(tmp_path / "in" / "deep" / "b.nrrd")
     (tmp_path / "in" / "broken.nrrd").write_bytes(b"NRRD0004\n")
+    with zipfile.ZipFile(tmp_path / "in" / "z.zip", "w") as archive:
+        archive.write(tmp_path / "in" / "a.nrrd", "a.nrrd")
     ui = section.ui
     ui.batchInputPathLineEdit.currentPath = str(tmp_path / "in")
     ui.batchResultsPathLineEdit.currentPath = str(tmp_path / "out")
@@ -107,16 +110,16 @@ def test_a_batch_analyzes_every_study_in_the_worker_and_goes_on_where_it_ended(s
     assert not ui.batchProgressBar.isHidden() and ui.batchInputPathLineEdit.history == [str(tmp_path / "in")]
     section.wait()
     assert ui.batchStartButton.text == "Start" and ui.batchProgressBar.isHidden()
-    assert "2 of 3 studies have a result" in ui.batchStatusLabel.text
-    assert "Study 2 of 3: Reading the study" in stages()
-    assert [texts(section, row)[3] for row in range(3)] == ["a.nrrd", "deep/b.nrrd", "broken.nrrd"]
+    assert "3 of 4 studies have a result" in ui.batchStatusLabel.text
+    assert "Study 2 of 4: Reading the study" in stages()
+    assert [texts(section, row)[3] for row in range(4)] == ["a.nrrd", "deep/b.nrrd", "z.zip", "broken.nrrd"]
     assert (tmp_path / "out" / "a" / "scene.mrb").stat().st_size > 1000
     assert list(world.temporary.iterdir()) == [] and world.scene.GetNumberOfNodesByClass("vtkMRMLMarkupsROINode") == 0
     made = (tmp_path / "out" / "a" / "findings.json").stat().st_mtime_ns
     (tmp_path / "in" / "broken.nrrd").unlink()
     ui.batchStartButton.click()
     section.wait()
-    assert "All 2 studies have a result." in ui.batchStatusLabel.text
+    assert "All 3 studies have a result." in ui.batchStatusLabel.text
     assert (tmp_path / "out" / "a" / "findings.json").stat().st_mtime_ns == made
     ui.batchAgainCheckBox.click()
     section.node.leftOutModels = "nobody"  # a scene from elsewhere may name what is not installed here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,16 @@ if TYPE_CHECKING:
     from .result import SceneNodes
 
 ADVICE = "Install it with: pip install 'neckfrac[scene]'"
+# Slicer's own interpreter (PythonSlicer) without the application: there `import slicer` brings MRML's core alone, and
+# the classes of loadable modules lie in kits that only the application imports by itself. slicer-core has all in one.
+KITS = (
+    "vtkSegmentationCorePython",
+    "vtkSlicerSegmentationsModuleMRMLPython",
+    "vtkSlicerSegmentationsModuleLogicPython",
+    "vtkSlicerTerminologiesModuleLogicPython",
+    "vtkSlicerMarkupsModuleMRMLPython",
+    "vtkSlicerMarkupsModuleLogicPython",
+)
 
 
 class HeadlessScene:
@@ -25,6 +36,7 @@ class HeadlessScene:
             import vtk
         except ImportError as error:
             raise InputError("Writing a Slicer scene needs slicer-core.", advice=ADVICE) from error
+        add_loadable_classes(slicer)
         # The markups logic reports an absent selection node once a markup, the archive each block that it can't
         # write, and on standard output: nobody can act on the one, the other is an InputError below.
         vtk.vtkObject.GlobalWarningDisplayOff()
@@ -65,6 +77,20 @@ class HeadlessScene:
 
         self.scene.Clear(1)
         vtk.vtkOutputWindow.SetInstance(self._window_before)
+
+
+def add_loadable_classes(slicer: Any) -> None:
+    """Give the module `slicer` the classes of the KITS that it lacks. Not run in a real Slicer yet."""
+    if hasattr(slicer, "vtkSlicerMarkupsLogic") and hasattr(slicer, "vtkSlicerSegmentationsModuleLogic"):
+        return
+    for kit in KITS:
+        try:
+            content = vars(importlib.import_module(kit))
+        except ImportError:
+            continue  # what is missing then is told by its name where it is needed
+        for name, member in content.items():
+            if name.startswith("vtk") and not hasattr(slicer, name):
+                setattr(slicer, name, member)
 
 
 def write_scene(analysis: Analysis, path: Path, *, progress: Progress | None = None) -> None:
