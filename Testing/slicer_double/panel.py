@@ -118,7 +118,9 @@ def install_panel(monkeypatch, scene, folder):
         "slicer.i18n": _module("slicer.i18n", tr=lambda text: text, translate=lambda context, text: text),
         "slicer.ScriptedLoadableModule": _module("slicer.ScriptedLoadableModule", **bases),
         "slicer.parameterNodeWrapper": _module(
-            "slicer.parameterNodeWrapper", parameterNodeWrapper=parameter_node_stand_in.parameterNodeWrapper
+            "slicer.parameterNodeWrapper",
+            parameterNodeWrapper=parameter_node_stand_in.parameterNodeWrapper,
+            WithinRange=parameter_node_stand_in.WithinRange,
         ),
     }
     for name, module in modules.items():

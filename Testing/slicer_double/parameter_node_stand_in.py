@@ -1,8 +1,8 @@
 """A stand-in for `slicer.parameterNodeWrapper` on the real vtkMRMLScriptedModuleNode.
 
-Knows what NeckFrac uses: text, bool, Enum and node parameters, a check box for a bool, a combo box for an Enum
-(emptied and filled with the Enum's labels, as Slicer does) and a node selector for a node. Anything else is
-refused, as in Slicer.
+Knows what NeckFrac uses: text, bool, bounded int, Enum and node parameters, a check box for a bool, a slider for an
+int within a range, a combo box for an Enum (emptied and filled with the Enum's labels, as Slicer does) and a node
+selector for a node. Anything else is refused, as in Slicer.
 """
 
 import enum
@@ -11,9 +11,18 @@ import typing
 import vtk
 
 
+class WithinRange:
+    """For the annotation of that name."""
+
+    def __init__(self, minimum, maximum):
+        self.minimum, self.maximum = minimum, maximum
+
+
 class _Parameter:
     def __init__(self, name, kind, default):
-        self.name, self.kind, self.default = name, kind, default
+        self.name, self.default = name, default
+        self.kind, *annotations = typing.get_args(kind) if typing.get_origin(kind) is typing.Annotated else (kind,)
+        self.range = next((one for one in annotations if isinstance(one, WithinRange)), None)
 
     def __get__(self, wrapper, owner=None):
         if wrapper is None:
@@ -24,12 +33,16 @@ class _Parameter:
         text = node.GetParameter(self.name)
         if self.kind is bool:
             return text == "True"
+        if self.kind is int:
+            return int(text)
         return self.kind[text] if issubclass(self.kind, enum.Enum) else text
 
     def __set__(self, wrapper, value):
         node = wrapper.parameterNode
         if value is not None and not isinstance(value, self.kind):
             raise ValueError(f"{self.name} does not take {value!r}")
+        if self.range and not self.range.minimum <= value <= self.range.maximum:
+            raise ValueError(f"{self.name} is not within its range: {value}")
         if issubclass(self.kind, vtk.vtkObject):
             node.SetNodeReferenceID(self.name, value.GetID() if value else None)
         else:
@@ -38,7 +51,7 @@ class _Parameter:
 
 def parameterNodeWrapper(kind):
     """Class decorator: the annotated members become parameters of the node that the constructor is given."""
-    members = typing.get_type_hints(kind)
+    members = typing.get_type_hints(kind, include_extras=True)
     parameters = {name: _Parameter(name, member, getattr(kind, name, None)) for name, member in members.items()}
     return type(kind.__name__, (_Wrapper,), {"__doc__": kind.__doc__, "_parameters": parameters, **parameters})
 
@@ -62,7 +75,7 @@ class _Wrapper:
         for widget in vars(gui).values():
             name = widget.property("SlicerParameterName")
             if name:
-                tied[name] = _connector(widget, self._parameters[name].kind)
+                tied[name] = _connector(widget, self._parameters[name])
         disconnects = [
             connector.connect(lambda name=name, connector=connector: self._read(name, connector))
             for name, connector in tied.items()
@@ -152,7 +165,29 @@ class _CheckBox:
         self.widget.setChecked(value)
 
 
-def _connector(widget, kind):
+class _Slider:
+    def __init__(self, widget, limits):
+        self.widget = widget
+        widget.setRange(limits.minimum, limits.maximum)
+
+    def connect(self, changed):
+        def slot(value):
+            changed()
+
+        self.widget.valueChanged.connect(slot)
+        return lambda: self.widget.valueChanged.disconnect(slot)
+
+    def read(self):
+        return self.widget.property("value")
+
+    def write(self, value):
+        self.widget.setValue(value)
+
+
+def _connector(widget, parameter):
+    kind = parameter.kind
+    if type(widget).__name__ == "QSlider" and kind is int:
+        return _Slider(widget, parameter.range)
     if type(widget).__name__ == "QCheckBox" and kind is bool:
         return _CheckBox(widget)
     if type(widget).__name__ == "QComboBox" and issubclass(kind, enum.Enum):

@@ -8,7 +8,7 @@ our .ui, not PythonQt's or CTK's behaviour.
 import types
 from xml.etree import ElementTree
 
-from PySide6 import QtCore, QtUiTools, QtWidgets
+from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
 # These are virtual functions, too: an attribute of that name would hide the function from Qt.
 VIRTUAL = {"sizeHint", "minimumSizeHint"}
@@ -61,10 +61,24 @@ def in_pythonqt_manners(base):
     return type(base.__name__, (_PythonQtManners, base), {name: _Property(name) for name in names})
 
 
-PLAIN = {
-    name: in_pythonqt_manners(getattr(QtWidgets, name))
-    for name in ("QWidget", "QLabel", "QComboBox", "QPushButton", "QProgressBar", "QTableWidget", "QCheckBox")
-}
+NAMES = [
+    "QWidget", "QLabel", "QComboBox", "QPushButton", "QProgressBar", "QTableWidget", "QCheckBox", "QLineEdit",
+    "QSlider", "QHeaderView",
+]  # fmt: skip
+PLAIN = {name: in_pythonqt_manners(getattr(QtWidgets, name)) for name in NAMES}
+
+
+class QTableWidget(PLAIN["QTableWidget"]):
+    """Qt's, its horizontal header in PythonQt's manners, too."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        header = PLAIN["QHeaderView"](QtCore.Qt.Orientation.Horizontal, self)
+        header.setSectionsClickable(True)
+        self.setHorizontalHeader(header)
+
+
+PLAIN["QTableWidget"] = QTableWidget
 
 
 class ctkCollapsibleButton(PLAIN["QWidget"]):
@@ -196,6 +210,7 @@ def qt_module():
     for name, kind in PLAIN.items():
         setattr(module, name, kind)
     module.QTimer = in_pythonqt_manners(QtCore.QTimer)
+    module.QBrush, module.QColor = QtGui.QBrush, QtGui.QColor
     module.QTableWidgetItem, module.QVBoxLayout = QtWidgets.QTableWidgetItem, QtWidgets.QVBoxLayout
     module.QFile, module.Qt, module.QUiLoader = QtCore.QFile, QtCore.Qt, _Loader
     module.QMessageBox = QtWidgets.QMessageBox  # for its constants; no box is opened

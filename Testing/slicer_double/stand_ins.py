@@ -58,7 +58,7 @@ def install(scene, folder: Path) -> None:
         setattr(scripted, f"ScriptedLoadableModule{name}", base)
     scripted.ScriptedLoadableModuleTest = StandInTestBase
     wrapper = types.ModuleType("slicer.parameterNodeWrapper")
-    wrapper.parameterNodeWrapper = lambda cls: cls
+    wrapper.parameterNodeWrapper, wrapper.WithinRange = lambda cls: cls, lambda minimum, maximum: None
     for module in (translation, scripted, wrapper):
         sys.modules[module.__name__] = module
     slicer.util.loadVolume = _load_volume

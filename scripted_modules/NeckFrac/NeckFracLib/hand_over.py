@@ -7,7 +7,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-VOLUME, RESULT = "ct.npy", "result"
+VOLUME, GIVEN, RESULT = "ct.npy", "given.npy", "result"
 
 
 def reasonAgainst(volumeNode):
@@ -26,6 +26,18 @@ def reasonAgainst(volumeNode):
     if volumeNode.GetParentTransformNode() is not None:
         return _("The volume is under a transform: harden it first (module Transforms).")
     return None
+
+
+def doubtsAbout(volumeNode):
+    """What speaks against the volume being a CT in HU that can be read well; [] when nothing does."""
+    from neckfrac.errors import InputError
+    from neckfrac.intake.checks import check_volume
+    from neckfrac.volume import CTVolume
+
+    try:
+        return check_volume(CTVolume(slicer.util.arrayFromVolume(volumeNode), affineOf(volumeNode)))
+    except InputError as error:
+        return [str(error)]
 
 
 def affineOf(volumeNode):
@@ -82,16 +94,23 @@ def writeVolume(volumeNode, folder):
     return path
 
 
-def analyzeArguments(volumeNode, folder, operatingPoint, device, leaveOut=()):
-    """What the worker's job `analyze` takes for one volume; writes the voxels to `folder`."""
+def analyzeArguments(volumeNode, folder, operatingPoint, device, leaveOut=(), labels=None):
+    """What the worker's job `analyze` takes for one volume; writes the voxels to `folder`.
+
+    labels: levels that are segmented already, uint8 [z, y, x] on the volume's voxels; None: to be segmented.
+    """
     options = {"device": device, "operating_point": operatingPoint, "anchors": True, "leave_out": list(leaveOut)}
-    return {
+    arguments = {
         "volume": str(writeVolume(volumeNode, folder)),
         "affine": affineOf(volumeNode).tolist(),
         "identity": identityOf(volumeNode),
         "options": options,
         "result": str(Path(folder) / RESULT),
     }
+    if labels is not None:
+        arguments["labels"] = str(Path(folder) / GIVEN)
+        np.save(arguments["labels"], labels, allow_pickle=False)
+    return arguments
 
 
 def readAnalysis(folder, affine):

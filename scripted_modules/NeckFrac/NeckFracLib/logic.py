@@ -7,6 +7,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 from . import hand_over
 from .job_runner import JobError, JobRun, JobRunner
 from .parameter_node import NeckFracParameterNode
+from .results import Results
 
 
 class AnalysisRun(JobRun):
@@ -16,11 +17,12 @@ class AnalysisRun(JobRun):
 
 
 class NeckFracLogic(ScriptedLoadableModuleLogic):
-    """Works with and without a GUI. jobs: the JobRunner that everything long goes through."""
+    """Works with and without a GUI. jobs: the JobRunner that everything long goes through. results: see results.py."""
 
     def __init__(self, workerCommand=None):
         ScriptedLoadableModuleLogic.__init__(self)
         self.jobs = JobRunner(workerCommand)
+        self.results = Results()
 
     def getParameterNode(self):
         return NeckFracParameterNode(super().getParameterNode())
@@ -43,16 +45,20 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
         onProgress=None,
         onFinished=None,
         leaveOut=(),
+        segmentationNode=None,
     ):
-        """Analyze a CT volume and fill the scene.
+        """Analyze a CT volume and fill the scene; the result takes the place of an earlier one of the same volume.
 
         operatingPoint: sensitive, balanced or specific. device: auto, cpu or cuda.
-        leaveOut: members of the ensemble that are not asked, by name.
         onProgress(stage, fraction) and onFinished(run) are called on the main thread.
+        leaveOut: members of the ensemble that are not asked, by name.
+        segmentationNode: C1 to C7 that are segmented already, taken as they are; None: they are segmented.
         Returns the nodes, or with waitForCompletion=False the AnalysisRun at once.
-        Raises ValueError for a volume that can't be used, JobError for a run without a result.
+        Raises ValueError for a volume or segmentation that can't be used, JobError for a run without a result.
         """
-        run = self.begin(volumeNode, operatingPoint, device, onProgress, onFinished, leaveOut)
+        run = self.begin(
+            volumeNode, operatingPoint, device, onProgress, onFinished, leaveOut, segmentationNode=segmentationNode
+        )
         if not waitForCompletion:
             self.jobs.follow()
             return run
@@ -60,17 +66,29 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
         return run.nodes
 
     def begin(
-        self, volumeNode, operatingPoint="balanced", device="auto", onProgress=None, onFinished=None, leaveOut=()
+        self,
+        volumeNode,
+        operatingPoint="balanced",
+        device="auto",
+        onProgress=None,
+        onFinished=None,
+        leaveOut=(),
+        segmentationNode=None,
     ):
         """Start what `process` does; the AnalysisRun, which `jobs.wait` or `jobs.follow` brings to its end."""
         reason = hand_over.reasonAgainst(volumeNode)
         if reason:
             raise ValueError(reason)
+        labels = None
+        if segmentationNode is not None:
+            from .segment_matching import labelmapOf
+
+            labels = labelmapOf(segmentationNode, volumeNode)
         affine = hand_over.affineOf(volumeNode)
         return self.jobs.start(
             "analyze",
-            lambda folder: hand_over.analyzeArguments(volumeNode, folder, operatingPoint, device, leaveOut),
-            lambda run: self._fillScene(run, volumeNode, affine),
+            lambda folder: hand_over.analyzeArguments(volumeNode, folder, operatingPoint, device, leaveOut, labels),
+            lambda run: self._fillScene(run, volumeNode, affine, segmentationNode),
             onProgress,
             onFinished=onFinished,
             run=AnalysisRun,
@@ -84,12 +102,21 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
         """Stop everything: the job, the worker, the timer."""
         self.jobs.close()
 
-    def _fillScene(self, run, volumeNode, affine):
-        """Put the findings into the scene; what fails leaves it as it was."""
+    def _fillScene(self, run, volumeNode, affine, segmentationNode):
+        """Put the findings into the scene; what fails leaves it as it was. What readers said of it is kept."""
+        from dataclasses import replace
+
         from neckfrac.output.scene import populate_scene
 
-        if slicer.mrmlScene.GetNodeByID(volumeNode.GetID() or "") is not volumeNode:
-            raise JobError(_("The volume was removed from the scene while it was analyzed."), "scene")
+        for node in filter(None, (volumeNode, segmentationNode)):
+            if slicer.mrmlScene.GetNodeByID(node.GetID() or "") is not node:
+                raise JobError(_("The volume was removed from the scene while it was analyzed."), "scene")
         analysis = hand_over.readAnalysis(run.folder, affine)
+        before = self.results.of(volumeNode)
+        if before:
+            analysis = replace(analysis, findings=replace(analysis.findings, reviews=before[1].reviews))
+        run.nodes = populate_scene(
+            slicer.mrmlScene, analysis, volume_node=volumeNode, segmentation_node=segmentationNode
+        )
         run.findings = analysis.findings
-        run.nodes = populate_scene(slicer.mrmlScene, analysis, volume_node=volumeNode)
+        self.results.forget()

@@ -1,10 +1,11 @@
 """What the user chose and what came out, kept in the scene."""
 
 import enum
+from typing import Annotated
 
-from slicer import vtkMRMLScalarVolumeNode
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
-from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 
 class OperatingPoint(enum.Enum):
@@ -39,18 +40,25 @@ class Device(enum.Enum):
 class NeckFracParameterNode:
     """
     inputVolume - the CT.
+    inputSegmentation - C1 to C7 that are segmented already and used instead of segmenting; None: they are segmented.
     operatingPoint - where the threshold lies.
     device - where the networks run.
     leftOutModels - members of the ensemble that the next run leaves out, separated by commas (see models.py).
     showAnchors - whether T1 and the skull base are shown.
-    results - the last run's rows as JSON (see results_table.py), without anything that identifies the patient.
-    naming - how sure the last run's level names are, as JSON (see results_table.py).
+    showBoxes, showSegmentation, show3D, showHeat - what the views show of a result.
+    heatOpacity - how strongly the heat map covers the CT, percent.
+    sortByProbability - whether the table begins with the most probable level instead of C1.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
+    inputSegmentation: vtkMRMLSegmentationNode
     operatingPoint: OperatingPoint = OperatingPoint.balanced
     device: Device = Device.auto
     leftOutModels: str = ""
     showAnchors: bool = False
-    results: str = ""
-    naming: str = ""
+    showBoxes: bool = True
+    showSegmentation: bool = True
+    show3D: bool = True
+    showHeat: bool = True
+    heatOpacity: Annotated[int, WithinRange(0, 100)] = 40
+    sortByProbability: bool = True

@@ -1,100 +1,145 @@
-"""The results as rows, and a row's place in the slices."""
+"""The results as a table in the panel: a row a level, the probability as a bar. Uses Qt."""
 
 import html
-import json
-import math
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
-from .hand_over import rasPoint
-
-LEVEL, FINDING, PROBABILITY, SEVERITY = range(4)
-
-
-def rowsOf(findings):
-    """The Findings as JSON for the parameter node: a row a level, places in RAS, nothing of the patient's identity."""
-    rows = []
-    for level in findings.levels:
-        point = level.box.center if level.box else level.center
-        rows.append(
-            {
-                "level": level.level,
-                "alternatives": list(findings.naming.alternatives_of(level.level)),
-                "status": level.status,
-                "probability": level.probability,
-                "severity": level.severity,
-                "point": None if point is None else rasPoint(point),
-            }
-        )
-    return json.dumps(rows)
+LEVEL, PROBABILITY, FINDING, SEVERITY, IN_VIEW, REVIEW = range(6)
+GREY = "#808080"
+BAR = (
+    "QProgressBar {{ border: none; background: transparent; text-align: right; }} "
+    "QProgressBar::chunk {{ background: {}; }}"
+)
+UNCALLED = "#9aa5b1"
 
 
-def namingOf(findings):
-    """How sure the names are, as JSON for the parameter node; "" when they are certain."""
-    naming = findings.naming
-    if not naming.readings:
-        return ""
-    return json.dumps(
-        {"given": naming.given, "alternatives": list(naming.alternatives), "reason": naming.reason}, ensure_ascii=False
-    )
+def ordered(findings, byProbability):
+    """The levels as rows: from C1 down, or the most probable first and those that were not seen last."""
+    levels = list(findings.levels)
+    if byProbability:
+        levels.sort(key=lambda level: -1.0 if level.probability is None else level.probability, reverse=True)
+    return levels
 
 
-def showNaming(label, text):
-    """Warn of uncertain names in a QLabel, the reason in its tooltip; hide it when they are certain."""
-    try:
-        naming = json.loads(text) if text else None
-        readings = [naming["given"] or _("no cervical level"), *naming["alternatives"]] if naming else []
-        reason = str(naming["reason"]) if naming else ""
-    except (ValueError, TypeError, KeyError):
-        readings, reason = [], ""
-    label.setVisible(bool(readings))
-    if not readings:
-        return
-    message = _("<b>⚠ Uncertain level names: {readings}.</b> All shift together; count the levels yourself.")
-    label.setText(message.format(readings=html.escape(_(" or ").join(map(str, readings)))))
-    label.setToolTip(reason or _("What is in view fits more than one reading."))
-
-
-def readRows(text):
-    """The rows that `rowsOf` wrote; none when a scene holds anything else."""
-    try:
-        rows = json.loads(text) if text else []
-        return rows if all(isinstance(row, dict) and "level" in row for row in rows) else []
-    except (ValueError, TypeError):
-        return []
-
-
-def fillTable(table, rows):
-    """Show the rows in a QTableWidget with the columns level, finding, probability, severity."""
+def fillTable(table, findings, levels):
+    """Show these levels of the Findings in a QTableWidget."""
     from neckfrac.findings import as_figure
 
-    statuses = {"positive": _("suspected fracture"), "negative": _("no fracture found"), "not seen": _("not seen")}
-    severities = {"low": _("low"), "medium": _("medium"), "high": _("high")}
-    table.setRowCount(len(rows))
-    for index, row in enumerate(rows):
-        probability = row.get("probability")
+    table.setRowCount(len(levels))
+    for row, level in enumerate(levels):
+        reason = reasonNotSeen(level)
         texts = {
-            LEVEL: _(" or ").join([row["level"], *row.get("alternatives", [])]),
-            FINDING: statuses.get(row.get("status"), ""),
-            PROBABILITY: as_figure(probability),
-            SEVERITY: severities.get(row.get("severity"), ""),
+            LEVEL: findings.naming.either(level.level),
+            FINDING: _finding(level),
+            SEVERITY: {"low": _("low"), "medium": _("medium"), "high": _("high")}.get(level.severity, ""),
+            IN_VIEW: _("{share} %").format(share=round(100 * level.share_in_view)),
+            REVIEW: _review(findings.review_of(level.level)),
+            PROBABILITY: as_figure(level.probability),
         }
+        tip = reason or _("Click to show this level in all slices.")
         for column, text in texts.items():
-            item = qt.QTableWidgetItem(text)
-            item.setToolTip(
-                _("Click to show this level in all slices.") if row.get("point") else _("This level is not in view.")
-            )
-            table.setItem(index, column, item)
+            item = qt.QTableWidgetItem("" if column == PROBABILITY and not reason else text)
+            item.setToolTip(_tip(column, level, findings) or tip)
+            if reason:
+                item.setForeground(qt.QBrush(qt.QColor(GREY)))
+            table.setItem(row, column, item)
+        table.setCellWidget(row, PROBABILITY, None if reason else _bar(level, as_figure(level.probability)))
     table.resizeColumnsToContents()
 
 
-def jumpTo(row):
-    """Center all slices on the row's finding or vertebra; whether there was a place to go to."""
-    point = row.get("point")
-    if not point or len(point) != 3 or not all(math.isfinite(value) for value in point):
-        return False
-    sliceNode = slicer.vtkMRMLSliceNode
-    sliceNode.JumpAllSlices(slicer.mrmlScene, *point, sliceNode.CenteredJumpSlice)
-    return True
+def reasonNotSeen(level):
+    """Why nothing is said of a level; "" when something is."""
+    if level.probability is not None:
+        return ""
+    if level.share_in_view > 0:
+        return _("Too little of this level is in view: {share} %.").format(share=round(100 * level.share_in_view))
+    return _("This level is not in the scan, or was not found in it.")
+
+
+def summary(findings):
+    """What came out, in a sentence; the highest level when nothing is called."""
+    from neckfrac.findings import as_figure
+
+    if findings.patient_status == "not seen":
+        return _("No cervical vertebra was recognized in this volume.")
+    suspected = findings.levels_in_words(findings.positive)
+    if suspected:
+        return _("Suspected fractures: <b>{levels}</b>.").format(levels=html.escape(suspected))
+    seen = [level for level in findings.levels if level.probability is not None]
+    highest = max(seen, key=lambda level: level.probability)
+    return _(
+        "Nothing found above the threshold in the levels that are in view. Highest: {level}, {probability} "
+        "(threshold {threshold})."
+    ).format(
+        level=html.escape(findings.naming.either(highest.level)),
+        probability=html.escape(as_figure(highest.probability)),
+        threshold=html.escape(as_figure(highest.threshold)),
+    )
+
+
+def showNaming(label, naming):
+    """Warn of uncertain names in a QLabel, the reason in its tooltip; hide it when they are certain."""
+    label.setVisible(bool(naming and naming.readings))
+    if not naming or not naming.readings:
+        return
+    readings = _(" or ").join([naming.given or _("no cervical level"), *naming.alternatives])
+    message = _("<b>⚠ Uncertain level names: {readings}.</b> All shift together; count the levels yourself.")
+    label.setText(message.format(readings=html.escape(readings)))
+    label.setToolTip(naming.reason or _("What is in view fits more than one reading."))
+
+
+def showWarnings(label, findings):
+    """Show what else a reader must know, such as how far the calls can be relied on; hide the label without any."""
+    warnings = findings.further_warnings if findings else ()
+    label.setVisible(bool(warnings))
+    label.setText("<br>".join(html.escape(warning) for warning in warnings))
+
+
+def _finding(level):
+    return {
+        "positive": _("suspected fracture"),
+        "negative": _("no fracture found"),
+        "not seen": _("not seen"),
+    }[level.status]
+
+
+def _review(review):
+    if review is None:
+        return ""
+    return {"confirmed": _("confirmed"), "rejected": _("rejected"), "added": _("added")}[review.verdict]
+
+
+def _tip(column, level, findings):
+    if column == REVIEW:
+        review = findings.review_of(level.level)
+        return review.note if review else ""
+    if column == PROBABILITY and level.probability is not None:
+        return _members(level)
+    return ""
+
+
+def _members(level):
+    """What each network says of a level, a line each."""
+    from neckfrac.findings import as_figure
+
+    lines = [f"{name}: {as_figure(value)}" for name, value in sorted(level.members.items())]
+    return "\n".join([_("Threshold: {threshold}").format(threshold=as_figure(level.threshold)), *lines])
+
+
+def _bar(level, text):
+    """The probability as a bar on a scale of odds: at a low prevalence most are small."""
+    from neckfrac.findings import on_scale
+    from neckfrac.output.boxes import SEVERITY_COLORS
+
+    color = UNCALLED
+    if level.severity:
+        color = "#" + "".join(f"{round(255 * part):02x}" for part in SEVERITY_COLORS[level.severity])
+    bar = qt.QProgressBar()
+    bar.setRange(0, 100)
+    bar.setValue(round(100 * on_scale(level.probability)))
+    bar.setFormat(text)
+    bar.setToolTip(_members(level))
+    bar.setStyleSheet(BAR.format(color))
+    bar.setMaximumHeight(22)
+    return bar

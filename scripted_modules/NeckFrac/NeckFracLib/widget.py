@@ -1,4 +1,4 @@
-"""The module's panel: shows the parameter node, starts and stops the logic, no computation."""
+"""The module's panel: inputs, Apply, progress, and the sections below them; no computation. Uses Qt."""
 
 import logging
 
@@ -8,8 +8,13 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from . import anchors, hand_over, install, models, results_table
+from . import hand_over, install, models, results_table
+from .batch_section import BatchSection
+from .engine_path import ensureEngine
 from .logic import NeckFracLogic
+from .models_section import ModelsSection
+from .results_section import ResultsSection
+from .review_section import ReviewSection
 
 
 class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -20,31 +25,44 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.logic = None
         self.ui = None
+        self.sections = []
         self._parameterNode = None
-        self._parameterNodeGuiTag = None
+        self._parameterNodeGuiTags = []
         self._missing = []
-        self._rows = []
-        self._anchorsShown = None
+        self._doubts = (None, [])  # (volume's ID and time, what speaks against it)
 
     def setup(self):
         """Called when the user opens the module for the first time."""
         ScriptedLoadableModuleWidget.setup(self)
+        ensureEngine()
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/NeckFrac.ui"))
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
-        uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = self.makeLogic()
+        self.results = self._addSection(ResultsSection, onSelected=lambda level: self.review.setLevel(level))
+        self.review = self._addSection(ReviewSection, onChanged=self.update, onDetectAgain=self.onDetectAgain)
+        self.batch = self._addSection(BatchSection)
+        self.models = self._addSection(ModelsSection)
+        self.ui.sections.layout().setContentsMargins(0, 0, 0, 0)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
 
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.installButton.connect("clicked(bool)", self.onInstallButton)
-        self.ui.resultsTable.connect("cellClicked(int,int)", self.onRow)
-        self.ui.resultsTable.connect("cellActivated(int,int)", self.onRow)
 
         self._showProgress(None, 0)
         self._missing = install.missingPackages()
         self.initializeParameterNode()
+
+    def _addSection(self, kind, **options):
+        """Load a section's .ui into the panel; the section."""
+        uiWidget = slicer.util.loadUI(self.resourcePath(kind.UI))
+        uiWidget.layout().setContentsMargins(0, 0, 0, 0)
+        self.ui.sections.layout().addWidget(uiWidget)
+        section = kind(slicer.util.childWidgetVariables(uiWidget), self.logic, **options)
+        self.sections.append(section)
+        return section
 
     def makeLogic(self):
         """The logic that this panel drives; tests give it another."""
@@ -56,6 +74,8 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.logic.close()
         self._disconnectParameterNode()
         self._parameterNode = None
+        for section in self.sections:
+            section.cleanup()
         self.removeObservers()
 
     def enter(self):
@@ -79,6 +99,7 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneStartClose(self, caller=None, event=None):
         """The parameter node goes with the scene; the logic stops its analysis by itself."""
+        self.logic.results.forget()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller=None, event=None):
@@ -97,45 +118,62 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Show and observe `parameterNode` (None: nothing)."""
         self._disconnectParameterNode()
         self._parameterNode = parameterNode
+        for section in self.sections:
+            section.setParameterNode(parameterNode)
         if parameterNode:
-            self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
+            uis = [self.ui, *(section.ui for section in self.sections)]
+            self._parameterNodeGuiTags = [parameterNode.connectGui(ui) for ui in uis]
             self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameterNodeModified)
-        self._onParameterNodeModified()
+        self.update()
 
     def _disconnectParameterNode(self):
-        if self._parameterNode and self._parameterNodeGuiTag is not None:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+        if self._parameterNode and self._parameterNodeGuiTags:
+            for tag in self._parameterNodeGuiTags:
+                self._parameterNode.disconnectGui(tag)
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameterNodeModified)
-        self._parameterNodeGuiTag = None
+        self._parameterNodeGuiTags = []
 
     def _onParameterNodeModified(self, caller=None, event=None):
+        self.update()
+
+    def update(self):
+        """Show what the parameter node, the scene and the logic say."""
         self._checkCanApply()
-        self._rows = results_table.readRows(self._parameterNode.results if self._parameterNode else "")
-        results_table.fillTable(self.ui.resultsTable, self._rows)
-        results_table.showNaming(self.ui.namingLabel, self._parameterNode.naming if self._parameterNode else "")
-        shown = self._parameterNode.showAnchors if self._parameterNode else None
-        if shown is not None and shown != self._anchorsShown:  # segments that were toggled elsewhere stay as they are
-            anchors.showAnchors(shown)
-        self._anchorsShown = shown
+        for section in self.sections:
+            section.update()
 
     def _checkCanApply(self):
         """Enable Apply when it would work; its tooltip says what it does or why it can't."""
         button = self.ui.applyButton
         self.ui.installButton.setVisible(bool(self._missing))
-        for control in (self.ui.inputSelector, self.ui.operatingPointComboBox, self.ui.deviceComboBox):
+        self._showDoubts()
+        analyzing = self.logic.jobs.command == "analyze"
+        for control in (self.ui.inputSelector, self.ui.segmentationSelector, self.ui.deviceComboBox):
             control.setEnabled(not self.logic.isRunning)
-        if self.logic.isRunning:
-            button.setText(_("Cancel"))
+        button.setText(_("Cancel") if analyzing else _("Apply"))
+        if analyzing:
             button.setToolTip(_("Stop the analysis; the scene stays as it is."))
             button.setEnabled(True)
             return
-        button.setText(_("Apply"))
         volume = self._parameterNode.inputVolume if self._parameterNode else None
         reason = hand_over.reasonAgainst(volume)
         if not reason and self._missing:
             reason = _("Install the missing packages first: {names}.").format(names=", ".join(self._missing))
+        if not reason and self.logic.isRunning:
+            reason = _("Something else is running; wait for it or cancel it.")
         button.setEnabled(not reason)
         button.setToolTip(reason or _("Look for fractures of C1 to C7."))
+
+    def _showDoubts(self):
+        """Say what speaks against the volume being a CT; its voxels are looked at once only."""
+        volume = self._parameterNode.inputVolume if self._parameterNode else None
+        usable = volume is not None and hand_over.reasonAgainst(volume) is None
+        key = (volume.GetID(), volume.GetImageData().GetMTime()) if usable else None
+        if key != self._doubts[0]:
+            self._doubts = (key, hand_over.doubtsAbout(volume) if usable else [])
+        label = self.ui.inputWarningLabel
+        label.setVisible(bool(self._doubts[1]))
+        label.setText("\n".join(self._doubts[1]))
 
     def onApplyButton(self, checked=False):
         """Start an analysis, or cancel the one that runs."""
@@ -143,6 +181,14 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._showProgress(_("Cancelling…"), None)
             self.logic.cancel()
             return
+        self._start(self._parameterNode.inputSegmentation)
+
+    def onDetectAgain(self):
+        """Look for fractures again in the vertebrae as the reader has corrected them."""
+        nodes, _findings = self.logic.results.of(self._parameterNode.inputVolume)
+        self._start(nodes.segmentation)
+
+    def _start(self, segmentationNode):
         with slicer.util.tryWithErrorDisplay(_("The analysis could not be started."), waitCursor=True):
             self.logic.process(
                 self._parameterNode.inputVolume,
@@ -152,35 +198,33 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 onProgress=self.onProgress,
                 onFinished=self.onFinished,
                 leaveOut=models.leftOut(self._parameterNode.leftOutModels),
+                segmentationNode=segmentationNode,
             )
             self._showProgress(_("Starting…"), 0)
-        self._checkCanApply()
+        self.update()
 
     def onProgress(self, stage, fraction):
         """Show the engine's stage and the share of the whole that is done."""
         stages = {
             "Locating the spine": _("Locating the spine"),
             "Segmenting the vertebrae": _("Segmenting the vertebrae"),
+            "Taking the segmentation": _("Taking the segmentation"),
             "Looking for fractures": _("Looking for fractures"),
             "Drawing boxes": _("Drawing boxes"),
         }
         self._showProgress(stages.get(stage, stage), fraction)
 
     def onFinished(self, run):
-        """Show what came of the analysis: rows, or why there are none."""
-        self._checkCanApply()
+        """Show what came of the analysis, or why there is nothing."""
         if run.error is None:
-            if self._parameterNode:
-                self._parameterNode.results = results_table.rowsOf(run.findings)
-                self._parameterNode.naming = results_table.namingOf(run.findings)
-                anchors.showAnchors(self._parameterNode.showAnchors)
-            self._showProgress(self._summary(run.findings), 1)
+            self._showProgress(results_table.summary(run.findings), 1)
         elif run.error.kind == "cancelled":
             self._showProgress(_("Cancelled."), 0)
         else:
             self._showProgress(_("No result: {reason}").format(reason=run.error), 0)
             logging.error("NeckFrac: %s (%s)", run.error, run.error.kind)
             slicer.util.errorDisplay(self._advice(run.error), windowTitle=_("NeckFrac"))
+        self.update()
 
     def onInstallButton(self, checked=False):
         """Install what is missing, after asking, and check it."""
@@ -190,21 +234,6 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             finally:
                 self._missing = install.missingPackages()
                 self._checkCanApply()
-
-    def onRow(self, row, column):
-        """Jump to the clicked row's finding in all slices."""
-        if 0 <= row < len(self._rows):
-            results_table.jumpTo(self._rows[row])
-
-    def _summary(self, findings):
-        suspected = findings.levels_in_words(findings.positive)
-        if findings.patient_status == "not seen":
-            text = _("No cervical vertebra was recognized in this volume.")
-        elif suspected:
-            text = _("Suspected fractures: {levels}.").format(levels=suspected)
-        else:
-            text = _("No fracture found in the levels that are in view.")
-        return " ".join([text, *findings.further_warnings])
 
     def _advice(self, error):
         advice = {

@@ -1,0 +1,87 @@
+"""The whole panel of the module on a real scene: real .ui files, logic and worker process, with the fake engine."""
+
+import importlib
+from types import SimpleNamespace
+
+import numpy as np
+
+from . import qt_stand_in
+from .section import WORKER, World
+
+
+class Panel(World):
+    """A scene with the panel on it. ui: the widgets of the frame and of all sections by name."""
+
+    def __init__(self, monkeypatch, folder):
+        super().__init__(monkeypatch, folder)
+        module = importlib.import_module("NeckFracLib.widget")
+        self.missing = []
+        monkeypatch.setattr(module.install, "missingPackages", lambda: list(self.missing))
+        parent = qt_stand_in.qMRMLWidget()
+        parent.setLayout(qt_stand_in.QtWidgets.QVBoxLayout())
+        self.widget = module.NeckFracWidget(parent)
+        self.widget.makeLogic = lambda: module.NeckFracLogic(workerCommand=WORKER)
+
+    def __exit__(self, *_):
+        self.widget.cleanup()
+        super().__exit__()
+
+    def open(self):
+        self.widget.setup()
+        self.ui = SimpleNamespace(**vars(self.widget.ui))
+        for section in self.widget.sections:
+            vars(self.ui).update(vars(section.ui))
+        return self.widget
+
+    @property
+    def node(self):
+        """The parameter node."""
+        return self.widget.logic.getParameterNode()
+
+    def add_ct(self, name="ct"):
+        """A CT with a bright block; its middle is at (4.5, -10.5, 129) mm in LPS."""
+        from neckfrac.output.scene import _add_volume
+
+        voxels = np.full((30, 40, 50), -1000, np.int16)
+        voxels[:, 5:35, 5:45] = 40
+        voxels[12:18, 15:25, 20:30] = 900
+        affine = np.diag([1.0, 1.0, 2.0, 1.0])
+        affine[:3, 3] = (-20, -30, 100)
+        return _add_volume(self.scene, voxels, affine, name)
+
+    def add_slices(self):
+        """Slice nodes as a running Slicer has them: axial, sagittal, coronal."""
+        import slicer
+
+        nodes = [self.scene.AddNode(slicer.vtkMRMLSliceNode()) for _ in range(3)]
+        slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene)
+        for node, orientation in zip(nodes, ("Axial", "Sagittal", "Coronal"), strict=True):
+            node.SetOrientation(orientation)
+        return nodes
+
+    def run(self):
+        self.ui.applyButton.click()
+        self.wait_until(lambda: not self.widget.logic.isRunning)
+
+    def row(self, level):
+        """Which row of the results shows a level."""
+        return next(n for n in range(self.ui.resultsTable.rowCount) if self.texts(n)[0].split()[0] == level)
+
+    def texts(self, row):
+        """The texts of a row of the results; a bar's is its format."""
+        table = self.ui.resultsTable
+        bars = [table.cellWidget(row, column) for column in range(table.columnCount)]
+        return [bar.format if bar else table.item(row, n).text() for n, bar in enumerate(bars)]
+
+    def boxes(self):
+        """The levels that have a ROI in the scene."""
+        count = self.scene.GetNumberOfNodesByClass("vtkMRMLMarkupsROINode")
+        nodes = (self.scene.GetNthNodeByClass(n, "vtkMRMLMarkupsROINode") for n in range(count))
+        return {node.GetAttribute("NeckFrac.Level") for node in nodes}
+
+    def picture(self, path, width=460, height=1100):
+        """Write what the panel looks like as a PNG."""
+        self.widget.parent.resize(width, height)
+        self.widget.parent.show()
+        self.application.processEvents()
+        assert self.widget.parent.grab().save(str(path))

@@ -1,0 +1,133 @@
+"""The section Results: the table that leads through the findings, and what the views show of them. Uses Qt."""
+
+import slicer
+from slicer.i18n import tr as _
+
+from . import anchors, results_table, view
+from .hand_over import rasPoint
+
+
+class ResultsSection:
+    """The result of the chosen volume, at the chosen operating point.
+
+    onSelected(level or None): called when another row is chosen.
+    """
+
+    UI = "UI/NeckFracResults.ui"
+
+    def __init__(self, ui, logic, onSelected=None):
+        self.ui, self.logic, self.onSelected = ui, logic, onSelected
+        self._parameterNode = None
+        self._levels, self._findings, self._nodes, self._shown = [], None, None, None
+        self._filling = False
+        table = ui.resultsTable
+        table.connect("currentCellChanged(int,int,int,int)", self._onCurrentCell)
+        table.connect("cellClicked(int,int)", self._onClicked)
+        table.horizontalHeader().connect("sectionClicked(int)", self._onHeader)
+        ui.readingLayoutButton.connect("clicked(bool)", self._onReadingLayout)
+
+    def setParameterNode(self, parameterNode):
+        self._parameterNode = parameterNode
+
+    def cleanup(self):
+        self._parameterNode = None
+
+    @property
+    def level(self):
+        """The level of the chosen row; None when there is none."""
+        row = self.ui.resultsTable.currentRow()
+        return self._levels[row].level if 0 <= row < len(self._levels) else None
+
+    def update(self):
+        """Show what the scene holds of the chosen volume."""
+        node = self._parameterNode
+        volume = node.inputVolume if node else None
+        result = self.logic.results.of(volume)
+        if result and not self.logic.isRunning:
+            self.logic.results.showAt(volume, node.operatingPoint.value)
+            result = self.logic.results.of(volume)
+        self._nodes, self._findings = result or (None, None)
+        self._fill()
+        self._showInViews(volume)
+        ui = self.ui
+        for control in (ui.showBoxesCheckBox, ui.showSegmentationCheckBox, ui.show3DCheckBox):
+            control.setEnabled(result is not None)
+        hot = result is not None and self._nodes.heat is not None
+        ui.showHeatCheckBox.setEnabled(hot)
+        ui.heatOpacitySlider.setEnabled(hot)
+
+    def _fill(self):
+        ui, findings, chosen = self.ui, self._findings, self.level
+        self._filling = True
+        try:
+            if findings is None:
+                self._levels = []
+                ui.resultsTable.setRowCount(0)
+                ui.summaryLabel.setText(_("No result of this volume yet."))
+                results_table.showNaming(ui.namingLabel, None)
+                results_table.showWarnings(ui.caveatLabel, None)
+                return
+            self._levels = results_table.ordered(findings, self._parameterNode.sortByProbability)
+            results_table.fillTable(ui.resultsTable, findings, self._levels)
+            ui.summaryLabel.setText(results_table.summary(findings))
+            results_table.showNaming(ui.namingLabel, findings.naming)
+            results_table.showWarnings(ui.caveatLabel, findings)
+            names = [level.level for level in self._levels]
+            if chosen in names:
+                ui.resultsTable.setCurrentCell(names.index(chosen), 0)
+        finally:
+            self._filling = False
+
+    def _showInViews(self, volume):
+        """What the check boxes say, unless it is shown already: what was changed elsewhere stays as it is."""
+        node = self._parameterNode
+        if node is None or self._nodes is None:
+            self._shown = None
+            return
+        opacity = node.heatOpacity if node.showHeat else 0
+        shown = (
+            self._nodes.text.GetID(), tuple(self._nodes.rois), node.showBoxes, node.showSegmentation, node.show3D,
+            opacity, node.showAnchors,
+        )  # fmt: skip
+        if shown == self._shown:
+            return
+        before, self._shown = self._shown or (None,) * len(shown), shown
+        new = before[0] != shown[0]
+        if new:
+            view.showVolume(volume)
+        if new or before[1:3] != shown[1:3]:
+            view.showBoxes(self._nodes, node.showBoxes)
+        if new or before[3:5] != shown[3:5]:
+            view.showSegmentation(self._nodes, node.showSegmentation, node.show3D)
+        if new or before[5] != opacity:
+            view.showHeat(self._nodes, opacity)
+        if new or before[6] != node.showAnchors:
+            anchors.showAnchors(node.showAnchors)
+        view.select(self._nodes, self.level)
+
+    def _onCurrentCell(self, row, column, previousRow, previousColumn):
+        if not self._filling and row != previousRow:
+            self._go(row)
+
+    def _onClicked(self, row, column):
+        self._go(row)
+
+    def _go(self, row):
+        """Jump to the finding of a row, or to its vertebra, and choose its box."""
+        if not 0 <= row < len(self._levels):
+            return
+        level = self._levels[row]
+        box = self._findings.boxes().get(level.level) or level.region
+        point = level.center if box is None else box.center
+        view.jumpTo(None if point is None else rasPoint(point))
+        view.select(self._nodes, level.level)
+        if self.onSelected:
+            self.onSelected(level.level)
+
+    def _onHeader(self, column):
+        if self._parameterNode and column in (results_table.LEVEL, results_table.PROBABILITY):
+            self._parameterNode.sortByProbability = column == results_table.PROBABILITY
+
+    def _onReadingLayout(self, checked=False):
+        if not view.useReadingLayout():
+            slicer.util.showStatusMessage(_("There is no layout to change."), 3000)
