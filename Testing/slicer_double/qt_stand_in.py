@@ -12,6 +12,7 @@ from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
 # These are virtual functions, too: an attribute of that name would hide the function from Qt.
 VIRTUAL = {"sizeHint", "minimumSizeHint"}
+VIRTUAL_OF = {"QProgressBar": {"text"}}
 
 
 class _Property:
@@ -57,7 +58,8 @@ class _PythonQtManners:
 def in_pythonqt_manners(base):
     """A subclass of a PySide6 class that behaves as PythonQt's wrapper of it."""
     meta = base.staticMetaObject
-    names = {meta.property(index).name() for index in range(meta.propertyCount())} - VIRTUAL
+    names = {meta.property(index).name() for index in range(meta.propertyCount())}
+    names -= VIRTUAL | VIRTUAL_OF.get(base.__name__, set())
     return type(base.__name__, (_PythonQtManners, base), {name: _Property(name) for name in names})
 
 

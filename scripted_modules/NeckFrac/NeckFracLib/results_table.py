@@ -24,8 +24,6 @@ def ordered(findings, byProbability):
 
 def fillTable(table, findings, levels):
     """Show these levels of the Findings in a QTableWidget."""
-    from neckfrac.findings import as_figure
-
     table.setRowCount(len(levels))
     for row, level in enumerate(levels):
         reason = reasonNotSeen(level)
@@ -35,16 +33,16 @@ def fillTable(table, findings, levels):
             SEVERITY: {"low": _("low"), "medium": _("medium"), "high": _("high")}.get(level.severity, ""),
             IN_VIEW: _("{share} %").format(share=round(100 * level.share_in_view)),
             REVIEW: _review(findings.review_of(level.level)),
-            PROBABILITY: as_figure(level.probability),
+            PROBABILITY: "",
         }
         tip = reason or _("Click to show this level in all slices.")
         for column, text in texts.items():
-            item = qt.QTableWidgetItem("" if column == PROBABILITY and not reason else text)
+            item = qt.QTableWidgetItem(text)
             item.setToolTip(_tip(column, level, findings) or tip)
             if reason:
                 item.setForeground(qt.QBrush(qt.QColor(GREY)))
             table.setItem(row, column, item)
-        table.setCellWidget(row, PROBABILITY, None if reason else _bar(level, as_figure(level.probability)))
+        _showBar(table, row, level)
     table.resizeColumnsToContents()
 
 
@@ -98,8 +96,8 @@ def showWarnings(label, findings):
 
 def _finding(level):
     return {
-        "positive": _("suspected fracture"),
-        "negative": _("no fracture found"),
+        "positive": _("suspected"),
+        "negative": _("none found"),
         "not seen": _("not seen"),
     }[level.status]
 
@@ -127,19 +125,25 @@ def _members(level):
     return "\n".join([_("Threshold: {threshold}").format(threshold=as_figure(level.threshold)), *lines])
 
 
-def _bar(level, text):
-    """The probability as a bar on a scale of odds: at a low prevalence most are small."""
-    from neckfrac.findings import on_scale
+def _showBar(table, row, level):
+    """The probability as a bar on a scale of odds: at a low prevalence most are small. No bar when there is none."""
+    from neckfrac.findings import as_figure, on_scale
     from neckfrac.output.boxes import SEVERITY_COLORS
 
+    bar = table.cellWidget(row, PROBABILITY)
+    if level.probability is None:
+        if bar is not None:
+            table.removeCellWidget(row, PROBABILITY)
+        return
+    if bar is None:
+        bar = qt.QProgressBar()
+        bar.setRange(0, 100)
+        bar.setMaximumHeight(22)
+        table.setCellWidget(row, PROBABILITY, bar)
     color = UNCALLED
     if level.severity:
         color = "#" + "".join(f"{round(255 * part):02x}" for part in SEVERITY_COLORS[level.severity])
-    bar = qt.QProgressBar()
-    bar.setRange(0, 100)
     bar.setValue(round(100 * on_scale(level.probability)))
-    bar.setFormat(text)
+    bar.setFormat(as_figure(level.probability))
     bar.setToolTip(_members(level))
     bar.setStyleSheet(BAR.format(color))
-    bar.setMaximumHeight(22)
-    return bar

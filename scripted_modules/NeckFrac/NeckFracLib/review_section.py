@@ -92,10 +92,12 @@ class ReviewSection(VTKObservationMixin):
         findings = results.of(volume)[1]
         review = findings.review_of(level)
         note = review.note if review else ""
-        box = review.box if review and verdict != "added" else None
-        if verdict == "added":
-            box = editor.boxHere(findings.level(level))
-        self._change(lambda: results.review(volume, level, verdict, note, box))
+
+        def change():
+            box = editor.boxHere(findings.level(level)) if verdict == "added" else review.box if review else None
+            results.review(volume, level, verdict, note, box)
+
+        self._change(change)
 
     def _onNote(self):
         result = self.logic.results.of(self._volume)

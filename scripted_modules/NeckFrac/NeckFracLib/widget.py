@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from . import hand_over, install, models, results_table
+from . import hand_over, install, models
 from .batch_section import BatchSection
 from .engine_path import ensureEngine
 from .logic import NeckFracLogic
@@ -41,8 +41,8 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = self.makeLogic()
         self.results = self._addSection(ResultsSection, onSelected=lambda level: self.review.setLevel(level))
         self.review = self._addSection(ReviewSection, onChanged=self.update, onDetectAgain=self.onDetectAgain)
-        self.batch = self._addSection(BatchSection)
-        self.models = self._addSection(ModelsSection)
+        self.batch = self._addSection(BatchSection, onChanged=self.update)
+        self.models = self._addSection(ModelsSection, onChanged=self.update)
         self.ui.sections.layout().setContentsMargins(0, 0, 0, 0)
         uiWidget.setMRMLScene(slicer.mrmlScene)
 
@@ -217,7 +217,8 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onFinished(self, run):
         """Show what came of the analysis, or why there is nothing."""
         if run.error is None:
-            self._showProgress(results_table.summary(run.findings), 1)
+            seconds = round(sum(run.findings.timings.values()))
+            self._showProgress(_("Done in {seconds} s.").format(seconds=seconds), 1)
         elif run.error.kind == "cancelled":
             self._showProgress(_("Cancelled."), 0)
         else:
