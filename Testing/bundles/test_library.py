@@ -231,6 +231,13 @@ def test_a_name_that_is_taken_needs_replace(world, published, tmp_path):
     add_bundle(newer, replace=True)
     (found,) = [b for b in installed(model_folders()) if b.name == "tiny-vertebrae"]
     assert found.folder == user / "tiny-vertebrae" and found.identity.trained_on == "more"
+    networks, progress = Networks(None, "cpu"), Progress()
+    assert networks.replaced == ["tiny-vertebrae"] and Networks(embedded, "cpu").replaced == []
+    with pytest.raises(AttributeError):
+        ask_members(None, networks, progress)  # nothing to look at, but the reader was told before
+    assert progress.warnings == [
+        "tiny-vertebrae is not the network that its weight, calibration and thresholds were fitted with."
+    ]
     add_bundle(renamed(embedded / "tiny-vertebrae", tmp_path / "newest", trained_on="most"), replace=True)
     assert load_bundle(user / "tiny-vertebrae").identity.trained_on == "most"
     assert [path.name for path in user.iterdir()] == ["tiny-vertebrae"]

@@ -15,6 +15,7 @@ pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 import SimpleITK as sitk  # noqa: E402
 from neckfrac.output.worklist import JSON, Worklist, WorklistRow  # noqa: E402
 from slicer_double.section import Section, World  # noqa: E402
+from slicer_double.whole_panel import Panel  # noqa: E402
 
 
 @pytest.fixture
@@ -69,6 +70,14 @@ def test_start_waits_for_two_folders_and_says_so(section, tmp_path):
     assert not ui.batchStartButton.enabled and "of their own" in ui.batchStartButton.toolTip
     ui.batchResultsPathLineEdit.currentPath = str(tmp_path / "results")
     assert ui.batchStartButton.enabled and "no result yet" in ui.batchStartButton.toolTip
+
+
+def test_start_waits_for_the_packages_that_are_missing(section, tmp_path, monkeypatch):
+    install = importlib.import_module("NeckFracLib.install")
+    monkeypatch.setattr(install, "missingPackages", lambda: ["torch"])
+    section.ui.batchInputPathLineEdit.currentPath = str(tmp_path)
+    section.ui.batchResultsPathLineEdit.currentPath = str(tmp_path / "results")
+    assert not section.ui.batchStartButton.enabled and "torch" in section.ui.batchStartButton.toolTip
 
 
 def test_the_worklist_of_a_folder_is_shown_with_the_likeliest_fracture_first(section, tmp_path):
@@ -159,6 +168,25 @@ def test_a_finished_study_can_be_opened_while_the_next_one_is_analyzed_and_cance
     assert time.monotonic() - began < 3
     assert "Cancelled" in ui.batchStatusLabel.text and ui.worklistTable.rowCount == 1
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "worklist.csv", "worklist.json"]
+
+
+def test_the_rest_of_the_panel_waits_while_a_batch_runs_and_can_not_cancel_it(monkeypatch, tmp_path):
+    write_ct(tmp_path / "in" / "slow.nrrd")
+    with Panel(monkeypatch, tmp_path) as panel:
+        panel.add_ct()
+        panel.open()
+        ui = panel.ui
+        ui.batchInputPathLineEdit.currentPath = str(tmp_path / "in")
+        ui.batchResultsPathLineEdit.currentPath = str(tmp_path / "out")
+        assert ui.applyButton.enabled and ui.addModelButton.enabled
+        ui.batchStartButton.click()
+        assert not ui.applyButton.enabled and not ui.addModelButton.enabled
+        ui.batchStartButton.click()
+        panel.wait_until(lambda: not panel.widget.logic.isRunning)
+        assert ui.applyButton.enabled and ui.addModelButton.enabled and ui.batchStartButton.text == "Start"
+        ui.applyButton.click()
+        assert not ui.batchStartButton.enabled and "Something else" in ui.batchStartButton.toolTip
+        panel.widget.logic.jobs.abandon()
 
 
 def test_opening_asks_before_unsaved_data_goes(section, world, tmp_path, monkeypatch):

@@ -25,7 +25,8 @@ class Networks:
 
     bundles, networks: "locate" and "segment", then the members of the fracture ensemble by their bundle's name.
     missing: members that the ensemble was fitted with and that are not in the folder. left_out: those that were not
-    loaded because `leave_out` names them.
+    loaded because `leave_out` names them. replaced: members with a weight that was fitted to another network of that
+    name, as the user put one in its place.
     models_dir None: the bundles that come with the project, and the user's (see `bundles.library`). Raises InputError
     when a network of the spine or every member that counts is missing, a bundle was changed, `leave_out` names no
     member, or the device is not there.
@@ -57,6 +58,10 @@ class Networks:
         self.ensemble = Ensemble.read(ensemble_file(folders))
         self.missing = sorted({*self.ensemble.levels} - {*self.members})
         self.left_out = self._leave_out(leave_out)
+        fitted_in = ensemble_file(folders).parent
+        self.replaced = sorted(
+            name for name, b in self.members.items() if self.ensemble.weight(name) and b.folder.parent != fitted_in
+        )
         self.networks = {name: bundle.network(self.device) for name, bundle in self.bundles.items()}
         self.batch: int | None = None  # how many slices at a time; None: as many as each step thinks best
 

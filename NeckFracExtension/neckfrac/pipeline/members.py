@@ -34,6 +34,8 @@ def ask_members(segmented: Segmented, networks: Networks, progress: Progress) ->
         progress.warn(f"{name} is not among the models and was left out; the others answer.")
     for name in networks.left_out:
         progress.warn(f"{name} was left out, as was asked for; weights and thresholds were fitted with it.")
+    for name in networks.replaced:
+        progress.warn(f"{name} is not the network that its weight, calibration and thresholds were fitted with.")
     opinions: dict[str, Opinion] = {}
     members = networks.members
     for number, (name, bundle) in enumerate(members.items()):

@@ -6,7 +6,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from . import batch, models
+from . import batch, install, models
 from .engine_path import ensureEngine
 
 PROBABILITY, LEVEL, FINDING, STUDY, PATIENT = range(5)
@@ -22,8 +22,10 @@ class BatchSection:
 
     UI = "UI/NeckFracBatch.ui"
 
-    def __init__(self, ui, logic):
+    def __init__(self, ui, logic, onChanged=None):
+        """onChanged(): a batch began or ended, so that the rest of the panel looks again; it updates this, too."""
         self.ui, self.logic = ui, logic
+        self._onChanged = onChanged or self.update
         self._parameterNode = None
         self._files = []  # of the DICOM browser's selection; instead of the folder when there are any
         self._rows = []
@@ -102,7 +104,7 @@ class BatchSection:
                     edit.addCurrentPathToHistory()
             self.logic.jobs.follow()
             self._show(0, _("Starting…"))
-        self._enable()
+        self._onChanged()
 
     def onProgress(self, stage, fraction):
         self._show(fraction, batch.stageInWords(stage))
@@ -119,7 +121,7 @@ class BatchSection:
             else:
                 logging.error("NeckFrac's batch ended: %s", run.error.kind)
                 self._show(0, _("The batch ended: {reason}").format(reason=run.error))
-        self._enable()
+        self._onChanged()
 
     def onOpenButton(self, checked=False):
         self.onRow(self.ui.worklistTable.currentRow())
@@ -217,6 +219,8 @@ class BatchSection:
                 reason = _("Something else is running.")
             elif self._parameterNode is None:
                 reason = reason or _("Open the module first.")
+            elif not reason and (missing := install.missingPackages()):
+                reason = _("Install the missing packages first: {names}.").format(names=", ".join(missing))
             ui.batchStartButton.setToolTip(reason or _("Analyze the studies that have no result yet."))
             ui.batchStartButton.setEnabled(not reason)
         row = ui.worklistTable.currentRow()

@@ -17,8 +17,10 @@ class ModelsSection:
 
     UI = "UI/NeckFracModels.ui"
 
-    def __init__(self, ui, logic):
+    def __init__(self, ui, logic, onChanged=None):
+        """onChanged(): a check began or ended, so that the rest of the panel looks again; it updates this, too."""
         self.ui, self.logic = ui, logic
+        self._onChanged = onChanged or self.update
         self._parameterNode = None
         self._entries = []
         self._filling = False
@@ -97,11 +99,12 @@ class ModelsSection:
             )
             self.logic.jobs.follow()
             self._show(_("Checking the network…"))
-        self._enable()
+        self._onChanged()
 
     def onAdded(self, run, path):
         """Tell what came of it; ask before another network is replaced."""
         self.refresh()
+        self._onChanged()
         if run.error is not None:
             self._show(_("Not added: {reason}").format(reason=run.error))
         elif run.answer.get("taken"):
