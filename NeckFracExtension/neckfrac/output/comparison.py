@@ -1,0 +1,216 @@
+"""A comparison of two segmentations in a MRML scene: distance-coloured vertebrae, where they disagree, the figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..evaluation.compare import Comparison
+from ..evaluation.pieces import levels_of
+from ..evaluation.surfaces import DistanceSurface, poly_data
+from .all_or_nothing import all_or_nothing
+from .hierarchy import place
+from .mrml import LPS_TO_RAS
+from .segments import LEVEL_TAG, _import
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FOLDER, ATTRIBUTE, SCALAR, COLORS = "NeckFrac comparison", "NeckFrac.Comparison", "Distance (mm)", "NeckFrac distance"
+KINDS = SURFACE, DISAGREEMENT, TABLE = "surface", "disagreement", "table"  # the attribute's values
+HIDDEN = "NeckFrac.HiddenForComparison"
+RANGE = 3.0  # mm, blue (inside the reference) to red (outside): the same for every study, so that pictures compare
+# Anchors from -RANGE to RANGE, after ColorBrewer's RdBu: told apart by colour-blind readers, white where both agree.
+DIVERGING = [(0.13, 0.40, 0.67), (0.57, 0.77, 0.87), (0.97, 0.97, 0.97), (0.96, 0.65, 0.51), (0.70, 0.09, 0.17)]
+STEPS = 255
+# Okabe and Ito's vermilion, sky blue and yellow: bright on bone and far apart.
+PARTS = (
+    (1, "Only the segmentation", (0.84, 0.37, 0.00)),
+    (2, "Only the reference", (0.34, 0.71, 0.91)),
+    (3, "Another level", (0.94, 0.89, 0.26)),
+)
+
+
+@dataclass
+class ComparisonNodes:
+    """The nodes that `add_comparison` made. surfaces: by level; disagreement: None where there is none."""
+
+    surfaces: dict[str, Any] = field(default_factory=dict)
+    disagreement: Any = None
+    table: Any = None
+
+
+def add_comparison(
+    scene: Any, comparison: Comparison, surfaces: Mapping[str, DistanceSurface], labels: np.ndarray,
+    reference: np.ndarray, affine: np.ndarray, *, volume_node: Any = None,
+) -> ComparisonNodes:  # fmt: skip
+    """Put a comparison into the scene, in place of an earlier one; when anything goes wrong, nothing has changed.
+
+    labels, reference: integers [z, y, x] on one grid, 1 to 7 for C1 to C7; affine: 4x4, voxel (i, j, k) to mm in LPS.
+    volume_node: the folder is made beside it in the subject hierarchy.
+    """
+    earlier = comparison_nodes(scene)
+    nodes = ComparisonNodes()
+    with all_or_nothing(scene) as hierarchy:
+        colors = _distance_colors(scene)
+        for name, surface in surfaces.items():
+            nodes.surfaces[name] = _add_surface(scene, name, surface, colors)
+        nodes.disagreement = _add_disagreement(scene, levels_of(labels), levels_of(reference), affine)
+        nodes.table = _add_table(scene, comparison)
+        item = hierarchy.GetItemByDataNode(volume_node) if volume_node is not None else 0
+        parent = hierarchy.GetItemParent(item) if item else hierarchy.GetSceneItemID()
+        folder = hierarchy.CreateFolderItem(parent, FOLDER)
+        for node in (*nodes.surfaces.values(), nodes.disagreement, nodes.table):
+            if node is not None:
+                place(hierarchy, node, folder)
+    _remove(scene, hierarchy, earlier)
+    return nodes
+
+
+def comparison_nodes(scene: Any, kind: str | None = None) -> list[Any]:
+    """The scene's nodes that belong to a comparison: all, or those of a kind: SURFACE, DISAGREEMENT or TABLE."""
+    nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
+    return [node for node in nodes if (node.GetAttribute(ATTRIBUTE) or "") in ((kind,) if kind else KINDS)]
+
+
+def show_surfaces(scene: Any, shown: bool) -> None:
+    """Show or hide the distance-coloured surfaces; segmentations make room for them in 3D as long as they are shown."""
+    surfaces = comparison_nodes(scene, SURFACE)
+    for node in surfaces:
+        node.GetDisplayNode().SetVisibility(shown)
+    kind = "vtkMRMLSegmentationNode"
+    for index in range(scene.GetNumberOfNodesByClass(kind)):
+        node = scene.GetNthNodeByClass(index, kind)
+        display = node.GetDisplayNode()
+        if display is None or node.GetAttribute(ATTRIBUTE):
+            continue
+        if shown and surfaces and display.GetVisibility3D():
+            display.SetVisibility3D(False)
+            node.SetAttribute(HIDDEN, "1")
+        elif not shown and node.GetAttribute(HIDDEN):
+            display.SetVisibility3D(True)
+            node.RemoveAttribute(HIDDEN)
+
+
+def show_disagreement(scene: Any, shown: bool) -> None:
+    """Show or hide in the slices where the two segmentations disagree."""
+    for node in comparison_nodes(scene, DISAGREEMENT):
+        node.GetDisplayNode().SetVisibility(shown)
+
+
+def disagreement_of(labels: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """uint8 [z, y, x]: 1 where only `labels` has a level, 2 where only `reference` has, 3 where they name another."""
+    result = np.zeros(labels.shape, np.uint8)
+    differ = labels != reference
+    result[differ & (reference == 0)] = 1
+    result[differ & (labels == 0)] = 2
+    result[differ & (labels > 0) & (reference > 0)] = 3
+    return result
+
+
+def _add_surface(scene: Any, name: str, surface: DistanceSurface, colors: Any) -> Any:
+    from vtkmodules.util.numpy_support import numpy_to_vtk
+
+    data = poly_data(surface.points @ LPS_TO_RAS[:3, :3], surface.triangles)
+    distances = numpy_to_vtk(np.ascontiguousarray(surface.distances, dtype=np.float32), deep=True)
+    distances.SetName(SCALAR)
+    data.GetPointData().SetScalars(distances)
+    node = scene.AddNewNodeByClass("vtkMRMLModelNode", f"{name} distance")
+    node.SetAndObservePolyData(data)
+    node.SetAttribute(ATTRIBUTE, SURFACE)
+    node.SetAttribute(LEVEL_TAG, name)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetActiveScalar(SCALAR, 0)  # vtkAssignAttribute::POINT_DATA
+    display.SetAndObserveColorNodeID(colors.GetID())
+    display.SetScalarRangeFlag(display.UseManualScalarRange)
+    display.SetScalarRange(-RANGE, RANGE)
+    display.SetScalarVisibility(True)
+    return node
+
+
+def _distance_colors(scene: Any) -> Any:
+    colors = scene.GetFirstNodeByName(COLORS)
+    if colors is not None and colors.IsA("vtkMRMLColorTableNode"):
+        return colors
+    colors = scene.AddNewNodeByClass("vtkMRMLColorTableNode", COLORS)
+    colors.SetTypeToUser()
+    colors.SetNumberOfColors(STEPS)
+    distances = np.linspace(-RANGE, RANGE, STEPS)
+    anchors = np.linspace(-RANGE, RANGE, len(DIVERGING))
+    channels = [np.interp(distances, anchors, values) for values in zip(*DIVERGING, strict=True)]
+    for index, (distance, *color) in enumerate(zip(distances, *channels, strict=True)):
+        colors.SetColor(index, f"{distance:+.2f} mm", *map(float, color), 1.0)
+    colors.GetLookupTable().SetRange(-RANGE, RANGE)
+    return colors
+
+
+def _add_disagreement(scene: Any, labels: np.ndarray, reference: np.ndarray, affine: np.ndarray) -> Any:
+    """A segment for each kind of disagreement, cut out of the volume; None when the two agree."""
+    from ..volume import CTVolume
+
+    parts = disagreement_of(labels, reference)
+    where = [np.flatnonzero(parts.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    if not len(where[0]):
+        return None
+    crop = tuple(slice(max(int(w[0]) - 1, 0), int(w[-1]) + 2) for w in where)
+    start = np.array(affine, dtype=np.float64)
+    start[:3, 3] = CTVolume(parts, affine).to_points(np.array([part.start for part in crop]))
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Disagreement")
+    node.SetAttribute(ATTRIBUTE, DISAGREEMENT)
+    node.CreateDefaultDisplayNodes()
+    _import(scene, parts[crop], start, node)
+    counts = np.bincount(parts.reshape(-1), minlength=4)
+    for index, (_, name, color) in enumerate(part for part in PARTS if counts[part[0]]):
+        segment = node.GetSegmentation().GetNthSegment(index)
+        segment.SetName(name)
+        segment.SetColor(*color)
+        segment.SetNameAutoGenerated(False)
+        segment.SetColorAutoGenerated(False)
+    display = node.GetDisplayNode()
+    display.SetOpacity2DFill(0.6)
+    display.SetVisibility3D(False)
+    return node
+
+
+def _add_table(scene: Any, comparison: Comparison) -> Any:
+    import vtk
+
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", "Comparison with the reference")
+    node.SetAttribute(ATTRIBUTE, TABLE)
+    columns = {
+        "Level": "level", "Dice": "dice", "Surface Dice 1 mm": "surface_dice_1mm",
+        "Surface Dice 2 mm": "surface_dice_2mm", "Hausdorff 95 % (mm)": "hausdorff95_mm", "Volume (ml)": "volume_ml",
+        "Reference (ml)": "reference_ml", "Found": "found",
+    }  # fmt: skip
+    for title, name in columns.items():
+        values = [getattr(level, name) for level in comparison.levels]
+        text = name in ("level", "found")
+        array = vtk.vtkStringArray() if text else vtk.vtkDoubleArray()
+        array.SetName(title)
+        for value in values:
+            array.InsertNextValue(value if text else float("nan") if value is None else float(value))
+        node.AddColumn(array)
+    return node
+
+
+def _remove(scene: Any, hierarchy: Any, nodes: list[Any]) -> None:
+    """Take an earlier comparison out of the scene: its nodes, what shows and stores them, its empty folder."""
+    folders = set()
+    for node in nodes:
+        item = hierarchy.GetItemByDataNode(node)
+        folders.add(hierarchy.GetItemParent(item) if item else 0)
+        displayed = node.IsA("vtkMRMLDisplayableNode")
+        also = [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())] if displayed else []
+        if node.IsA("vtkMRMLStorableNode"):
+            also += [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())]
+        for one in (node, *also):
+            if one is not None and scene.IsNodePresent(one):
+                scene.RemoveNode(one)
+        if item:
+            hierarchy.RemoveItem(item, False, False)
+    for folder in folders - {0}:
+        if hierarchy.GetItemName(folder) == FOLDER and not hierarchy.GetNumberOfItemChildren(folder):
+            hierarchy.RemoveItem(folder, False, False)
