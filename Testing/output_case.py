@@ -77,7 +77,7 @@ def make_analysis(axes=(0, 1, 2), flips=(), turn=0.0, empty=False):
         patient_members={} if empty else {"levels": 0.93, "model-a": 0.8},
         patient_threshold=0.6,
         operating_point="balanced",
-        models=(ModelIdentity("model-a", "1.0", "ab" * 32, "slices", "simulated CT"),),
+        models=(ModelIdentity("model-a", "1.0", "ab" * 32, "slices", "simulated CT only; no patient data"),),
         warnings=("Not seen, so nothing is said of: C7.",),
         timings={"Locating the spine": 1.5},
         geometry={"shape": list(volume.shape)},

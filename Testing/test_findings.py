@@ -237,3 +237,22 @@ def test_findings_that_were_written_before_reviews_are_read():
     for level in content["levels"]:
         del level["region"]
     assert Findings.from_dict(content) == make_analysis().findings
+
+
+def test_what_the_networks_were_trained_on_is_told_as_it_is():
+    findings = make_analysis().findings
+    assert "simulated CT only; no patient" in findings.training_in_words()
+    other = replace(findings.models[0], trained_on="simulated CT, and 12 patients of RSNA 2022")
+    told = replace(findings, models=(*findings.models, other)).training_in_words()
+    assert "12 patients" in told and "no patient with a fracture" not in told
+    assert "not known" in replace(findings, models=()).training_in_words()
+
+
+def test_readers_boxes_take_the_place_of_the_networks_ones():
+    findings = with_thresholds()
+    reviewed = findings.reviewed("C2", Review("C2", REJECTED)).reviewed("C7", Review("C7", ADDED, "", BOX))
+    reviewed = reviewed.reviewed("C3", Review("C3", CONFIRMED, "faint"))
+    assert set(findings.boxes()) == {"C2", "C4"} and set(reviewed.boxes()) == {"C3", "C4", "C7"}
+    assert reviewed.boxes()["C7"] == BOX and reviewed.boxes()["C3"] == findings.level("C3").region
+    assert [level.level for level in reviewed.shown()] == ["C2", "C3", "C4", "C7"]
+    assert reviewed.review_in_words("C3") == "confirmed: faint" and reviewed.review_in_words("C5") == ""

@@ -274,6 +274,32 @@ class Findings:
                 boxes[level.level] = box
         return boxes
 
+    def shown(self) -> tuple[VertebraFinding, ...]:
+        """The levels that are suspected or that a reader spoke of, each with the box where it was seen."""
+        boxes = self.boxes()
+        return tuple(
+            replace(level, box=boxes.get(level.level, level.box))
+            for level in self.levels
+            if level.status == POSITIVE or self.review_of(level.level) is not None
+        )
+
+    def review_in_words(self, level: str) -> str:
+        """What a reader said of a level, "rejected: nutrient vessel"; "" when nobody has."""
+        review = self.review_of(level)
+        return "" if review is None else ": ".join(filter(None, [review.verdict, review.note]))
+
+    def training_in_words(self) -> str:
+        """What the networks that took part were trained on, in a sentence."""
+        known = list(dict.fromkeys(model.trained_on for model in self.models if model.trained_on))
+        if not known:
+            return "What the networks were trained on is not known."
+        if all(one.startswith("simulated CT only") for one in known):
+            return (
+                "The networks were trained on simulated CT only; no patient with a fracture was used to train or to "
+                "measure them."
+            )
+        return f"The networks were trained on {'; on '.join(known)}."
+
     def at(self, operating_point: str) -> Findings:
         """The findings as they are called at another operating point; nothing is computed again.
 

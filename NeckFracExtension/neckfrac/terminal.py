@@ -144,7 +144,7 @@ def show_findings(findings: Findings, *, truth: dict[str, bool] | None = None, f
         console.print(f"Result: {escape(_printable(str(folder), console))}", highlight=False, soft_wrap=True)
     if truth is not None:
         console.print("The study and its truth are simulated.", style="dim")
-    console.print(f"Networks trained on simulated CT only. {DISCLAIMER}", style="dim")
+    console.print(f"{findings.training_in_words()} {DISCLAIMER}", style="dim", highlight=False)
 
 
 def _printable(text: str, console: Console) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from neckfrac.errors import Cancelled, InputError
-from neckfrac.findings import SCHEMA_VERSION, Findings, Naming
+from neckfrac.findings import ADDED, REJECTED, SCHEMA_VERSION, Box, Findings, Naming, Review
 from neckfrac.output import folder as folders
 from neckfrac.output.folder import check_result_folder, remove_unfinished, write_result
 from neckfrac.output.pictures import panels
@@ -186,3 +186,20 @@ def test_findings_of_another_major_schema_are_refused(analysis):
     content = analysis.findings.to_dict() | {"schema": "2.0"}
     with pytest.raises(ValueError, match="schema 2.0"):
         Findings.from_dict(content)
+
+
+def test_what_readers_said_is_in_table_report_and_json_and_their_boxes_are_drawn(tmp_path, analysis):
+    box = Box(tuple(center_of(4) - 5), tuple(center_of(4) + 5))
+    findings = analysis.findings.reviewed("C2", Review("C2", REJECTED, "vessel <b>")).reviewed(
+        "C5", Review("C5", ADDED, "", box)
+    )
+    reviewed = replace(analysis, findings=findings)
+    write_csv(findings, tmp_path / "findings.csv")
+    rows = {row["level"]: row for row in csv.DictReader((tmp_path / "findings.csv").open(encoding="utf-8"))}
+    assert (rows["C2"]["review"], rows["C2"]["note"], rows["C2"]["box_lower_x_mm"]) == ("rejected", "vessel <b>", "")
+    assert rows["C5"]["review"] == "added"
+    assert float(rows["C5"]["box_lower_x_mm"]) == pytest.approx(box.lower[0], abs=0.1)
+    assert rows["patient"]["review"] == "" and set(rows["patient"]) == set(rows["C2"])
+    text = report(reviewed, panels(reviewed))
+    assert "rejected: vessel &lt;b&gt;" in text and 'id="C5"' in text and text.count("added") >= 2
+    assert "Review" not in report(analysis, panels(analysis))

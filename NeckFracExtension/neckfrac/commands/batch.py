@@ -78,4 +78,4 @@ def show_worklist(worklist: Worklist) -> None:
         console.print(f"[yellow]No result:[/] {escape(row.study)}: {escape(row.error)}", highlight=False)
     console.print(f"{len(rows) - len(failed)} of {len(rows)} studies have a result.")
     console.print(f"Worklist: {escape(str(worklist.folder / CSV))}", highlight=False, soft_wrap=True)
-    console.print(f"Networks trained on simulated CT only. {DISCLAIMER}", style="dim")
+    console.print(DISCLAIMER, style="dim")

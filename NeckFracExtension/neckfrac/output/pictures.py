@@ -109,8 +109,8 @@ def _finish(picture: np.ndarray, plane: Plane, findings: Findings) -> None:
 
 
 def _draw_boxes(picture: np.ndarray, plane: Plane, findings: Findings) -> None:
-    for level in findings.positive:
-        if level.box is not None:
+    for level in findings.shown():
+        if level.level in findings.boxes():
             rectangle = plane.rectangle(level.box)
             frame(picture, np.add(rectangle, (-1, -1, 1, 1)), (0, 0, 0), 4)
             frame(picture, rectangle, _color(level), 2)

@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 from .. import DISCLAIMER, __version__
-from ..findings import NOT_SEEN, POSITIVE, Analysis, Findings, Naming, VertebraFinding, as_figure, on_scale
+from ..findings import NOT_SEEN, POSITIVE, Analysis, Findings, VertebraFinding, as_figure, on_scale
 from .boxes import SEVERITY_COLORS
 from .images import png
 from .planes import Plane, gray, overlay
@@ -122,7 +122,9 @@ def _warnings(findings: Findings) -> str:
 def _table(findings: Findings) -> str:
     members = sorted({name for level in findings.levels for name in level.members})
     heads = ["Level", "Probability", "Call", "Severity", "In view", "Threshold", *members]
-    rows = "".join(_row(level, members, findings.naming) for level in findings.levels)
+    if findings.reviews:
+        heads.append("Review")
+    rows = "".join(_row(level, members, findings) for level in findings.levels)
     head = "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
     return (
         f'<section><h2>Levels</h2><div class="scroll"><table><thead><tr>{head}</tr></thead>'
@@ -130,10 +132,12 @@ def _table(findings: Findings) -> str:
     )
 
 
-def _row(level: VertebraFinding, members: list[str], naming: Naming) -> str:
-    name = naming.either(level.level)
+def _row(level: VertebraFinding, members: list[str], findings: Findings) -> str:
+    name = findings.naming.either(level.level)
+    review = [escape(findings.review_in_words(level.level))] if findings.reviews else []
     if level.status == NOT_SEEN:
-        return f'<tr class="unseen"><td>{name}</td><td colspan="{5 + len(members)}">not seen</td></tr>'
+        said = "".join(f"<td>{cell}</td>" for cell in review)
+        return f'<tr class="unseen"><td>{name}</td><td colspan="{5 + len(members)}">not seen</td>{said}</tr>'
     width, tick = (f"{100 * on_scale(value):.0f}%" for value in (level.probability, level.threshold))
     bar = (
         f'<span class="bar"><i style="width:{width};background:{_color(level.severity)}"></i>'
@@ -147,15 +151,16 @@ def _row(level: VertebraFinding, members: list[str], naming: Naming) -> str:
         f"{level.share_in_view:.0%}",
         as_figure(level.threshold),
         *(as_figure(level.members.get(name)) for name in members),
+        *review,
     ]
-    link = f'<a href="#{level.level}">{name}</a>' if level.status == POSITIVE else name
+    link = f'<a href="#{level.level}">{name}</a>' if level.status == POSITIVE or any(review) else name
     kind = ' class="positive"' if level.status == POSITIVE else ""
     return f"<tr{kind}><td>{link}</td>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def _views(analysis: Analysis) -> list[str]:
     """The switch for what is drawn over the CT, and a section a finding; the switch must come before them."""
-    shown = [_finding(analysis, level) for level in analysis.findings.positive]
+    shown = [_finding(analysis, level) for level in analysis.findings.shown()]
     if not shown:
         return []
     switch = (
@@ -167,7 +172,9 @@ def _views(analysis: Analysis) -> list[str]:
 def _finding(analysis: Analysis, level: VertebraFinding) -> str:
     """Axial, sagittal and coronal view through the box's centre, or the vertebra's where there is no box."""
     name = analysis.findings.naming.either(level.level)
-    heading = f"<h2>{name} fracture {as_figure(level.probability)}<small>{level.severity} severity</small></h2>"
+    said = [f"{level.severity} severity" if level.severity else "", analysis.findings.review_in_words(level.level)]
+    told = escape("; ".join(filter(None, said)))
+    heading = f"<h2>{name} fracture {as_figure(level.probability)}<small>{told}</small></h2>"
     if level.box is not None:
         center = level.box.center
         size = " × ".join(f"{value:.0f}" for value in level.box.size)
@@ -225,8 +232,8 @@ def _making(findings: Findings) -> str:
     timings = "".join(f"<tr><td>{escape(k)}</td><td>{v:.1f} s</td></tr>" for k, v in findings.timings.items())
     return (
         '<section class="making"><h2>How this was made</h2>'
-        "<p>The networks were trained on simulated CT only; no patient with a fracture was used to train or to "
-        "measure them. A level is called positive when its probability reaches its threshold. "
+        f"<p>{escape(findings.training_in_words())} A level is called positive when its probability reaches its "
+        "threshold. "
         f"{escape(findings.prevalence_in_words())} Severity (low, medium, high) ranks how far above the threshold the "
         "odds lie; it does not grade instability. A level outside the scan is "
         f"<i>not seen</i>. {_heat_in_words(findings)}</p>"

@@ -20,7 +20,7 @@ def read_json(path: Path) -> Findings:
 
 
 def write_csv(findings: Findings, path: Path) -> None:
-    """A row a level and one for the patient; box corners in mm, LPS; empty where nothing is known.
+    """A row a level and one for the patient; box corners in mm, LPS; empty where nothing is known, or was rejected.
 
     alternative_levels: what else the row's vertebra could be, likeliest first, "C4 C2". names_certain: yes or no,
     and names_probability: both of the chain of levels, so the same in each row.
@@ -29,27 +29,29 @@ def write_csv(findings: Findings, path: Path) -> None:
     members = sorted({name for level in findings.levels for name in level.members})
     corners = [f"box_{end}_{axis}_mm" for end in ("lower", "upper") for axis in "xyz"]
     header = ["level", "alternative_levels", "names_certain", "names_probability"]
-    header += ["status", "probability", "threshold", "severity", "share_in_view", *corners, *members]
+    header += ["status", "probability", "threshold", "severity", "share_in_view", "review", "note", *corners, *members]
     named = ["yes" if naming.certain else "no", _number(naming.probability)]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         for level in findings.levels:
             alternatives = " ".join(naming.alternatives_of(level.level))
-            writer.writerow([level.level, alternatives, *named, *_row(level, members)])
+            writer.writerow([level.level, alternatives, *named, *_row(findings, level, members)])
         values = [_number(findings.patient_members.get(name)) for name in members]
         patient = [_number(findings.patient_probability), _number(findings.patient_threshold)]
-        writer.writerow(["patient", "", *named, findings.patient_status, *patient, "", "", *[""] * 6, *values])
+        writer.writerow(["patient", "", *named, findings.patient_status, *patient, *[""] * 10, *values])
 
 
-def _row(level: VertebraFinding, members: list[str]) -> list[str]:
-    box = [""] * 6 if level.box is None else [f"{value:.1f}" for value in (*level.box.lower, *level.box.upper)]
+def _row(findings: Findings, level: VertebraFinding, members: list[str]) -> list[str]:
+    place, review = findings.boxes().get(level.level), findings.review_of(level.level)
+    box = [""] * 6 if place is None else [f"{value:.1f}" for value in (*place.lower, *place.upper)]
     return [
         level.status,
         _number(level.probability),
         _number(level.threshold),
         level.severity or "",
         f"{level.share_in_view:.3f}",
+        *(("", "") if review is None else (review.verdict, review.note)),
         *box,
         *(_number(level.members.get(name)) for name in members),
     ]
