@@ -1,0 +1,163 @@
+"""Segmentations of any program become labels on the CT's grid: real MRML nodes, no panel."""
+
+import importlib
+
+import numpy as np
+import pytest
+
+slicer = pytest.importorskip("slicer")
+pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
+
+from neckfrac.anatomy import ANCHORS, LEVELS  # noqa: E402
+from neckfrac.output.scene import _add_volume, populate_scene  # noqa: E402
+from neckfrac.output.segments import terminology_entry  # noqa: E402
+from output_case import make_analysis, with_anchors  # noqa: E402
+from slicer_double import section  # noqa: E402
+
+
+@pytest.fixture
+def world(monkeypatch, tmp_path):
+    with section.World(monkeypatch, tmp_path) as world:
+        world.matching = importlib.import_module("NeckFracLib.segment_matching")
+        yield world
+
+
+@pytest.fixture
+def filled(world):
+    """A scene with a CT on an oblique grid, its labels and its segmentation."""
+    analysis = with_anchors(make_analysis(turn=25.0))
+    return world, analysis, populate_scene(world.scene, analysis)
+
+
+def segment(name, tag=None, entry=None):
+    made = slicer.vtkSegment()
+    made.SetName(name)
+    if tag is not None:
+        made.SetTag("NeckFrac.Level", tag)
+    if entry is not None:
+        made.SetTag(made.GetTerminologyEntryTagName(), entry)
+    return made
+
+
+@pytest.mark.parametrize(("name", "level"), [
+    ("C3", "C3"), ("c3", "C3"), ("C3 vertebra", "C3"), ("vertebrae_C3", "C3"), ("Vertebra C7", "C7"), ("vertC2", "C2"),
+    ("Cervical vertebra C5", "C5"), ("seg.C4.nii", "C4"), ("Atlas", "C1"), ("axis", "C2"), ("C1 (atlas)", "C1"),
+    ("vertebrae_T1", None), ("C8", None), ("C3-C4", None), ("disc C3", None), ("C5 nerve root", None), ("C", None),
+    ("Segment_3", None), ("3", None), ("CT3", None), ("C3 fracture", None), ("C31", None), ("", None),
+])  # fmt: skip
+def test_a_level_is_known_by_its_name(world, name, level):
+    assert world.matching.levelOf(segment(name)) == level
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_level_is_known_by_its_snomed_code_whatever_its_name_and_language(world, level):
+    assert world.matching.levelOf(segment("Wirbel", entry=terminology_entry(level))) == level.name
+    other = f"Other~SCT^123037004^Anatomical Structure~SCT^51282000^Vertebra~^^~List~SCT^{level.snomed}^x~^^"
+    assert world.matching.levelOf(segment("C2-ish", entry=other)) == level.name
+
+
+def test_tag_goes_before_code_and_code_before_name(world):
+    of = world.matching.levelOf
+    assert of(segment("C3", tag="C5", entry=terminology_entry(LEVELS[3]))) == "C5"
+    assert of(segment("C3", entry=terminology_entry(LEVELS[3]))) == "C4"
+    assert of(segment("C7", entry=terminology_entry(ANCHORS[0]))) is None, "T1 is T1, even when its name says C7"
+    assert of(segment("C3", tag="T1")) is None
+
+
+def test_our_own_segmentation_becomes_the_labels_that_it_was_made_from(filled):
+    world, analysis, nodes = filled
+    labels = world.matching.labelmapOf(nodes.segmentation, nodes.volume)
+    assert labels.dtype == np.uint8 and labels.flags.c_contiguous
+    assert (labels == analysis.labels).all(), "and T1 and the skull base are left out"
+
+
+def test_a_segmentation_of_another_grid_lies_where_it_lies(filled):
+    world, analysis, nodes = filled
+    finer = analysis.volume.affine @ np.diag([0.5, 0.5, 0.5, 1.0])
+    finer[:3, 3] = analysis.volume.to_points(np.array([-0.25, -0.25, -0.25]))  # eight voxels for one
+    other = _add_volume(world.scene, np.zeros(tuple(2 * n for n in analysis.volume.shape), np.int16), finer, "finer")
+    labels = world.matching.labelmapOf(nodes.segmentation, other)
+    assert (labels == analysis.labels.repeat(2, 0).repeat(2, 1).repeat(2, 2)).all()
+    cropped = analysis.volume.crop((20, 10, 5), (60, 70, 40))
+    part = _add_volume(world.scene, np.ascontiguousarray(cropped.voxels), cropped.affine, "part")
+    assert (world.matching.labelmapOf(nodes.segmentation, part) == analysis.labels[20:60, 10:70, 5:40]).all()
+
+
+def test_all_transforms_above_a_segmentation_count(filled):
+    """Slicer's own export took only the nearest of two nested transforms."""
+    import vtk
+
+    world, analysis, nodes = filled
+    outer, inner = (world.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode") for _ in range(2))
+    for node, steps in ((outer, (0.0, 0.0, 4.0)), (inner, (0.0, 0.0, 6.0))):
+        matrix = vtk.vtkMatrix4x4()
+        for row, step in enumerate(steps):
+            matrix.SetElement(row, 3, step)
+        node.SetMatrixTransformToParent(matrix)
+    inner.SetAndObserveTransformNodeID(outer.GetID())
+    nodes.segmentation.SetAndObserveTransformNodeID(inner.GetID())
+    labels = world.matching.labelmapOf(nodes.segmentation, nodes.volume)
+    expected = np.zeros_like(analysis.labels)
+    expected[5:] = analysis.labels[:-5]  # 10 mm up, slices of 2 mm
+    assert (labels == expected).all()
+
+
+def test_a_segmentation_of_surfaces_alone_is_used_and_left_as_it_is(filled):
+    world, analysis, nodes = filled
+    segmentation = nodes.segmentation.GetSegmentation()
+    segmentation.SetSourceRepresentationName("Closed surface")
+    segmentation.RemoveRepresentation("Binary labelmap")
+    labels = world.matching.labelmapOf(nodes.segmentation, nodes.volume)
+    both = (labels > 0) & (analysis.labels > 0)
+    assert both.sum() > 0.85 * (analysis.labels > 0).sum() and (labels[both] == analysis.labels[both]).mean() > 0.99
+    assert not segmentation.ContainsRepresentation("Binary labelmap")
+
+
+def test_of_two_segments_that_overlap_the_upper_level_has_the_voxel(filled):
+    world, analysis, nodes = filled
+    node = world.scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    for name, low, high in (("C4", 10, 30), ("C3", 25, 40)):
+        voxels = np.zeros(analysis.volume.shape, np.uint8)
+        voxels[low:high, 20:40, 10:30] = 1
+        made = segment(name)
+        made.AddRepresentation("Binary labelmap", oriented(voxels, nodes.volume))
+        node.GetSegmentation().AddSegment(made)
+    labels = world.matching.labelmapOf(node, nodes.volume)
+    assert (labels[10:25, 20:40, 10:30] == 4).all() and (labels[25:40, 20:40, 10:30] == 3).all()
+    assert (labels > 0).sum() == 30 * 20 * 20
+
+
+def oriented(voxels, volume):
+    import vtk
+    from neckfrac.output.mrml import image
+
+    result, matrix = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
+    result.ShallowCopy(image(voxels))
+    volume.GetIJKToRASMatrix(matrix)
+    result.SetImageToWorldMatrix(matrix)
+    return result
+
+
+def test_what_can_not_be_used_is_told_with_its_reason(filled):
+    world, analysis, nodes = filled
+    reason = world.matching.reasonAgainst
+    assert "Select" in reason(None)
+    empty = world.scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    assert "no segments" in reason(empty)
+    empty.GetSegmentation().AddSegment(segment("Liver"))
+    assert "C1 to C7" in reason(empty)
+    empty.GetSegmentation().AddSegment(segment("C3 left"))
+    empty.GetSegmentation().AddSegment(segment("C3 right"))
+    assert "Two segments are C3: C3 left and C3 right" in reason(empty)
+    assert reason(nodes.segmentation) is None
+    bent = world.scene.AddNewNodeByClass("vtkMRMLGridTransformNode")
+    nodes.segmentation.SetAndObserveTransformNodeID(bent.GetID())
+    assert "harden" in reason(nodes.segmentation)
+    nodes.segmentation.SetAndObserveTransformNodeID(None)
+    far = analysis.volume.affine.copy()
+    far[:3, 3] += 1000
+    elsewhere = _add_volume(world.scene, np.zeros((5, 6, 7), np.int16), far, "elsewhere")
+    with pytest.raises(ValueError, match="same place"):
+        world.matching.labelmapOf(nodes.segmentation, elsewhere)
+    with pytest.raises(ValueError, match="Two segments"):
+        world.matching.labelmapOf(empty, nodes.volume)
