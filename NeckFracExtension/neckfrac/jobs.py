@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .volume import CTVolume
 
 LABELS, HEAT, ANCHORS, FINDINGS = "labels.npy", "heat.npy", "anchors.npy", "findings.json"
+COMPARISON, SURFACES = "comparison.json", "surfaces.npz"
 Request = dict[str, Any]
 
 
@@ -145,10 +146,63 @@ def add_model(request: Request, desk: Desk) -> dict[str, Any]:
     return {"name": bundle.name, "folder": str(bundle.folder)}
 
 
+def export(request: Request, desk: Desk) -> dict[str, Any]:
+    """Write report, tables and pictures of findings, reviewed or not, into ``folder``, whole or not at all.
+
+    volume, affine: as for analyze. labels, heat: .npy of uint8 on the same grid. findings: as `Findings.to_dict`
+    gives them. dicom: the files of the series that the volume was read from; with them DICOM Segmentation, Structured
+    Report and boxes slice by slice.
+    """
+    from .findings import Findings
+    from .output.folder import write_result as write_folder
+
+    findings = Findings.from_dict(request["findings"])
+    volume = read_volume(Path(request["volume"]), request["affine"])
+    arrays = [read_array(Path(request[name])) for name in ("labels", "heat")]
+    source, folder = None, Path(request["folder"])
+    if request.get("dicom"):
+        from .output.dicom_source import read_source
+
+        with desk.progress.stage("Reading the DICOM headers", until=0.2):
+            source = read_source(request["dicom"], findings.study)
+    write_folder(
+        Analysis(volume, *arrays, findings), folder, scene=False, dicom=source, progress=desk.progress
+    )
+    return {"folder": str(folder), "files": sorted(path.name for path in folder.iterdir())}
+
+
+def compare(request: Request, desk: Desk) -> dict[str, Any]:
+    """Compare ``labels`` with ``reference`` (.npy of uint8 on one grid, 1 to 7 for C1 to C7; the latter may be absent).
+
+    affine: 4x4, voxel (i, j, k) to mm in LPS. ``result``, a folder that does not exist yet, then holds
+    comparison.json and, with a reference, surfaces.npz.
+    """
+    import numpy as np
+
+    from .evaluation.compare import compare_segmentations
+    from .evaluation.surfaces import distance_surfaces, write_surfaces
+
+    result, affine = Path(request["result"]), np.array(request["affine"], dtype=np.float64)
+    labels = read_array(Path(request["labels"]))
+    reference = read_array(Path(request["reference"])) if request.get("reference") else None
+    with desk.whole(result) as folder:
+        with desk.progress.stage("Comparing", until=0.6):
+            comparison = compare_segmentations(labels, reference, affine, desk.progress)
+        if reference is not None:
+            with desk.progress.stage("Measuring distances", until=1.0):
+                surfaces = distance_surfaces(labels, reference, affine, desk.progress)
+            write_surfaces(surfaces, folder / SURFACES)
+        content = json.dumps(comparison.to_dict(), ensure_ascii=False, allow_nan=False, indent=1)
+        (folder / COMPARISON).write_text(content, encoding="utf-8")
+    return {"result": str(result)}
+
+
 JOBS: dict[str, Job] = {
     "analyze": Job(analyze, ("volume", "affine", "result")),
+    "export": Job(export, ("volume", "affine", "labels", "heat", "findings", "folder")),
     "batch": Job(batch, ("studies", "results")),
     "add_model": Job(add_model, ("file",)),
+    "compare": Job(compare, ("labels", "affine", "result")),
 }
 
 

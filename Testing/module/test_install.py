@@ -104,3 +104,43 @@ def test_requirements_have_lower_bounds_only_and_no_torchvision():
     lines = [line for line in REQUIREMENTS.read_text(encoding="utf-8").split("\n") if line and line[0] != "#"]
     assert lines and all(">=" in line and "==" not in line and "<" not in line for line in lines)
     assert not any(line.startswith("torch") for line in lines)
+
+
+def test_without_network_everything_comes_from_a_folder_of_wheels(install, pip_ensure, monkeypatch, tmp_path):
+    monkeypatch.setenv("NECKFRAC_WHEELS", str(tmp_path))
+    asked, installed = [], []
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text: asked.append(text) or True)
+    monkeypatch.setattr(slicer.util, "pip_install", installed.append)
+    install.install()
+    assert not pip_ensure and len(asked) == 2 and all(str(tmp_path) in text for text in asked)
+    for arguments, name in zip(installed, ("torch>=", "monai>="), strict=True):
+        assert arguments[:3] == ["--no-index", "--find-links", str(tmp_path)] and "--constraint" in arguments
+        assert any(argument.startswith(name) for argument in arguments)
+
+
+def test_a_folder_too_deep_for_windows_is_told_before_anything_is_installed(install, pip_ensure, monkeypatch):
+    monkeypatch.setattr(install.os, "name", "nt")
+    monkeypatch.setattr(install, "_longPathsAllowed", lambda: False)
+    monkeypatch.setattr(install.sysconfig, "get_path", lambda name: "C:\\" + "x" * 150)
+    monkeypatch.setattr(install, "requirementsPath", lambda name="": pytest.fail("it must not come to this"))
+    with pytest.raises(install.InstallError, match="too long"):
+        install.install()
+    monkeypatch.setattr(install.sysconfig, "get_path", lambda name: "C:\\Slicer")
+    assert install.reasonAgainstInstalling() is None
+    monkeypatch.setattr(install.sysconfig, "get_path", lambda name: "C:\\" + "x" * 150)
+    monkeypatch.setattr(install, "_longPathsAllowed", lambda: True)
+    assert install.reasonAgainstInstalling() is None
+
+
+def test_highdicom_comes_on_the_first_dicom_export_only(install, pip_ensure, monkeypatch):
+    monkeypatch.setattr(install, "missingForDicom", lambda: [])
+    install.installForDicom()
+    assert not pip_ensure
+    answers = [["highdicom"], []]
+    monkeypatch.setattr(install, "missingForDicom", lambda: answers.pop(0))
+    install.installForDicom()
+    assert any(line.startswith("highdicom>=") for line in pip_ensure["requirements"])
+    assert "pydicom==" in pip_ensure["constraints"], "Slicer's own stays"
+    monkeypatch.setattr(install, "missingForDicom", lambda: ["highdicom"])
+    with pytest.raises(install.InstallError, match="highdicom"):
+        install.installForDicom()

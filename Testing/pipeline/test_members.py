@@ -66,7 +66,7 @@ def test_the_member_that_counts_most_draws_the_box(models):
     low[0, heat.shape[1] // 2, heat.shape[2] // 2] = high[-1, heat.shape[1] // 2, heat.shape[2] // 2] = 1
     told = [Opinion({}, None, {"C4": (crop, part)}) for part in (low, high)]
     volume = CTVolume(segmented.hu, np.array([[0.6, 0, 0, -30], [0, 0.6, 0, -30], [0, 0, 1, 500], [0, 0, 0, 1.0]]))
-    boxes = [draw(segmented, order, ["C4"], volume, np.zeros(volume.shape, np.uint8)) for order in (told, told[::-1])]
+    boxes = [draw(segmented, order, volume, np.zeros(volume.shape, np.uint8)) for order in (told, told[::-1])]
     assert boxes[0]["C4"].center[2] < boxes[1]["C4"].center[2] - 5
 
 
@@ -109,7 +109,7 @@ def test_the_axial_heat_of_three_planes_lies_on_its_vertebra(larger):
     opinion = ask_members(segmented, Networks(larger, "cpu"), Progress())["tiny-planes"]
     volume = CTVolume(segmented.hu, segmented.lattice.affine)
     heat = np.zeros(volume.shape, np.uint8)
-    boxes = draw(segmented, [opinion], ["C4"], volume, heat)
+    boxes = draw(segmented, [opinion], volume, heat)
     bone = np.argwhere(segmented.labels == 4)
     lower, upper = (volume.to_points(bone.min(axis=0)), volume.to_points(bone.max(axis=0)))
     assert np.all(boxes["C4"].center > lower - 3) and np.all(boxes["C4"].center < upper + 3)

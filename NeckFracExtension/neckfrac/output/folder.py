@@ -42,11 +42,11 @@ def check_result_folder(folder: Path, overwrite: bool = False) -> None:
 
 def write_result(
     analysis: Analysis, folder: Path, *, progress: Progress | None = None, overwrite: bool = False,
-    dicom: SourceSeries | None = None,
+    dicom: SourceSeries | None = None, scene: bool = True,
 ) -> None:  # fmt: skip
     """Scene, segmentation (anchors apart), report, tables and picture, into a temporary folder that is then renamed.
 
-    dicom: the series that was analysed; with it, DICOM Segmentation and Structured Report are written as well, and
+    scene: False leaves the scene and the segmentation's own file out, for those who have them in Slicer. dicom: the series that was analysed; with it, DICOM Segmentation and Structured Report are written as well, and
     boxes slice by slice.
     Raises InputError when it can't be written; then, and when cancelled, nothing is left and an old result stays.
     """
@@ -67,8 +67,9 @@ def write_result(
             picture = panels(analysis)
             write_png(overview(analysis, picture), unfinished / "overview.png")
             progress.step(0.5)
-        with progress.stage("Writing the scene", until=0.98):
-            write_scene(analysis, unfinished / "scene.mrb", progress=progress)
+        if scene:
+            with progress.stage("Writing the scene", until=0.98):
+                write_scene(analysis, unfinished / "scene.mrb", progress=progress)
         if dicom is not None:
             with progress.stage("Writing DICOM", until=0.99):
                 _write_dicom(analysis, unfinished, dicom)

@@ -80,6 +80,11 @@ def identityOf(volumeNode):
     return {key: value or "" for key, value in identity.items()}
 
 
+def emptyLike(volumeNode):
+    """A labelmap of nothing on a volume's voxels: uint8 [z, y, x]."""
+    return np.zeros(slicer.util.arrayFromVolume(volumeNode).shape, np.uint8)
+
+
 def writeVolume(volumeNode, folder):
     """Write the voxels (HU, int16 or float32, [z, y, x]) to `folder`; the file's path."""
     voxels = slicer.util.arrayFromVolume(volumeNode)

@@ -11,6 +11,7 @@ from slicer.util import VTKObservationMixin
 from . import hand_over, install, models
 from .batch_section import BatchSection
 from .engine_path import ensureEngine
+from .export_section import ExportSection
 from .logic import NeckFracLogic
 from .models_section import ModelsSection
 from .results_section import ResultsSection
@@ -41,6 +42,7 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = self.makeLogic()
         self.results = self._addSection(ResultsSection, onSelected=lambda level: self.review.setLevel(level))
         self.review = self._addSection(ReviewSection, onChanged=self.update, onDetectAgain=self.onDetectAgain)
+        self.export = self._addSection(ExportSection, onChanged=self.update)
         self.batch = self._addSection(BatchSection, onChanged=self.update)
         self.models = self._addSection(ModelsSection, onChanged=self.update)
         self.ui.sections.layout().setContentsMargins(0, 0, 0, 0)

@@ -1,0 +1,104 @@
+"""The section Export: report, tables, and DICOM for the archive. Uses Qt."""
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from . import export, install
+from .job_runner import JobRun
+
+
+class ExportSection:
+    """Writes the result of the chosen volume, as it was reviewed, into a folder of its own.
+
+    onChanged(): it began or ended, so what else the panel offers may have changed.
+    """
+
+    UI = "UI/NeckFracExport.ui"
+
+    def __init__(self, ui, logic, onChanged=None):
+        self.ui, self.logic, self._onChanged = ui, logic, onChanged or self.update
+        self._parameterNode = None
+        self._folder = ""
+        ui.exportButton.connect("clicked(bool)", self.onExportButton)
+        ui.openExportButton.connect("clicked(bool)", self.onOpenButton)
+        ui.exportPathLineEdit.connect("currentPathChanged(QString)", lambda path="": self.update())
+
+    def setParameterNode(self, parameterNode):
+        self._parameterNode = parameterNode
+
+    def cleanup(self):
+        self._parameterNode = None
+
+    @property
+    def isRunning(self):
+        return self.logic.jobs.command == export.COMMAND
+
+    def update(self):
+        ui, volume = self.ui, self._parameterNode.inputVolume if self._parameterNode else None
+        against = export.reasonAgainstDicom(volume)
+        ui.exportDicomCheckBox.setEnabled(against is None)
+        ui.exportDicomCheckBox.setToolTip(
+            against or _("A DICOM Segmentation of C1 to C7 and a Structured Report, for the patient's archive.")
+        )
+        reason = None
+        if self.isRunning:
+            pass
+        elif self.logic.isRunning:
+            reason = _("Something else is running; wait for it or cancel it.")
+        elif self.logic.results.of(volume) is None:
+            reason = _("There is no result of this volume yet: press Apply first.")
+        elif not ui.exportPathLineEdit.currentPath:
+            reason = _("Choose a folder.")
+        ui.exportButton.setText(_("Cancel") if self.isRunning else _("Export"))
+        ui.exportButton.setEnabled(reason is None)
+        ui.exportButton.setToolTip(reason or _("Write report, tables and pictures, as they were reviewed."))
+        ui.openExportButton.setEnabled(bool(self._folder))
+
+    def onExportButton(self, checked=False):
+        """Start to write, or cancel it."""
+        if self.isRunning:
+            self.logic.cancel()
+            return
+        ui = self.ui
+        with slicer.util.tryWithErrorDisplay(_("The export could not be started."), waitCursor=True):
+            volume = self._parameterNode.inputVolume
+            nodes, findings = self.logic.results.of(volume)
+            withDicom = ui.exportDicomCheckBox.isChecked() and export.reasonAgainstDicom(volume) is None
+            if withDicom:
+                install.installForDicom()
+            target = export.newFolder(ui.exportPathLineEdit.currentPath, volume)
+            self.logic.jobs.start(
+                export.COMMAND,
+                lambda folder: export.exportArguments(nodes, findings, folder, target, withDicom),
+                onProgress=self.onProgress,
+                onFinished=self.onFinished,
+                run=ExportRun,
+            )
+            self.logic.jobs.follow()
+            ui.exportStatusLabel.setText(_("Writing…"))
+        self._onChanged()
+
+    def onProgress(self, stage, fraction):
+        self.ui.exportProgressBar.setValue(round(100 * fraction))
+
+    def onFinished(self, run):
+        """Say where it lies, or why there is nothing."""
+        ui = self.ui
+        if run.error is None:
+            self._folder = run.answer["folder"]
+            ui.exportStatusLabel.setText(_("Written: {folder}").format(folder=self._folder))
+        else:
+            ui.exportStatusLabel.setText(_("Nothing was written: {reason}").format(reason=run.error))
+        ui.exportProgressBar.setValue(0 if run.error else 100)
+        self._onChanged()
+
+    def onOpenButton(self, checked=False):
+        """Show the folder in the system's file manager."""
+        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(self._folder))
+
+
+class ExportRun(JobRun):
+    """It writes what it was given: it goes on when the scene is closed."""
+
+    outlivesScene = True
