@@ -1,8 +1,9 @@
 """The real worker with a fake engine: calls a fracture of C4 where the voxels are brightest.
 
 The study's source (the volume node's or the file's name) says how: "slow" takes ten seconds, "deaf" does not listen
-to cancelling either, "memory" and "internal" fail, "uncertain" does not know the levels' names, "calm" finds nothing.
-Levels that are given with the study are believed.
+to cancelling either, "steady" takes twenty steps of 20 ms, "memory", "internal" and "full" (no room on the disk)
+fail, "uncertain" does not know the levels' names, "calm" finds nothing. Levels that are given with the study
+are believed.
 """
 
 import time
@@ -36,10 +37,17 @@ class FakeEngine:
             for _ in range(1000 if kind == "slow" else 1):
                 time.sleep(0.01)
                 progress.step(0.3)
+            for step in range(20 if kind == "steady" else 0):
+                time.sleep(0.02)
+                progress.step(0.3 + 0.7 * step / 20)
             if kind == "memory":
                 raise MemoryError("no room")
             if kind == "internal":
                 raise ValueError("no luck")
+            if kind == "full":
+                import resource
+
+                resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # the next larger file can't be written
         if labels is None:
             labels = np.zeros(study.volume.shape, np.uint8)
             labels[study.volume.voxels > 500] = 4
