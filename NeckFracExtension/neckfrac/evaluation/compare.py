@@ -71,14 +71,17 @@ class Comparison:
 
 
 def compare_segmentations(
-    labels: np.ndarray, reference: np.ndarray, affine: np.ndarray, progress: Progress | None = None
+    labels: np.ndarray, reference: np.ndarray | None, affine: np.ndarray, progress: Progress | None = None
 ) -> Comparison:
     """Compare labels [z, y, x] with a reference on the same grid; 1 to 7 are C1 to C7, other values are left out.
 
     affine: 4x4, voxel (i, j, k) to mm in LPS. Distances take the axes as orthogonal, as a gantry tilt's are not quite.
+    Without a reference there are no levels in the result, but flags.
     Raises InputError when the grids differ or neither holds any level.
     """
     progress = progress or Progress()
+    if reference is None:
+        return Comparison((), tuple(find_flags(labels, affine)))
     if labels.shape != reference.shape:
         raise InputError("The two segmentations do not lie on one grid.", where=f"{labels.shape}, {reference.shape}")
     labels, reference = levels_of(labels), levels_of(reference)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +14,14 @@ from ..evaluation.surfaces import DistanceSurface, poly_data
 from .all_or_nothing import all_or_nothing
 from .hierarchy import place
 from .mrml import LPS_TO_RAS
+from .result import VOLUME
 from .segments import LEVEL_TAG, _import
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FOLDER, ATTRIBUTE, SCALAR, COLORS = "NeckFrac comparison", "NeckFrac.Comparison", "Distance (mm)", "NeckFrac distance"
-KINDS = SURFACE, DISAGREEMENT, TABLE = "surface", "disagreement", "table"  # the attribute's values
+KINDS = SURFACE, DISAGREEMENT, TABLE, TEXT = "surface", "disagreement", "table", "text"  # the attribute's values
 HIDDEN = "NeckFrac.HiddenForComparison"
 RANGE = 3.0  # mm, blue (inside the reference) to red (outside): the same for every study, so that pictures compare
 # Anchors from -RANGE to RANGE, after ColorBrewer's RdBu: told apart by colour-blind readers, white where both agree.
@@ -35,21 +37,22 @@ PARTS = (
 
 @dataclass
 class ComparisonNodes:
-    """The nodes that `add_comparison` made. surfaces: by level; disagreement: None where there is none."""
+    """The nodes that `add_comparison` made. surfaces: by level. disagreement, table: None where there is nothing."""
 
     surfaces: dict[str, Any] = field(default_factory=dict)
     disagreement: Any = None
     table: Any = None
+    text: Any = None
 
 
 def add_comparison(
     scene: Any, comparison: Comparison, surfaces: Mapping[str, DistanceSurface], labels: np.ndarray,
-    reference: np.ndarray, affine: np.ndarray, *, volume_node: Any = None,
+    reference: np.ndarray | None, affine: np.ndarray, *, volume_node: Any = None,
 ) -> ComparisonNodes:  # fmt: skip
     """Put a comparison into the scene, in place of an earlier one; when anything goes wrong, nothing has changed.
 
-    labels, reference: integers [z, y, x] on one grid, 1 to 7 for C1 to C7; affine: 4x4, voxel (i, j, k) to mm in LPS.
-    volume_node: the folder is made beside it in the subject hierarchy.
+    labels, reference: integers [z, y, x] on one grid, 1 to 7 for C1 to C7; without a reference there are but flags.
+    affine: 4x4, voxel (i, j, k) to mm in LPS. volume_node: the CT, beside which a folder is made.
     """
     earlier = comparison_nodes(scene)
     nodes = ComparisonNodes()
@@ -57,12 +60,14 @@ def add_comparison(
         colors = _distance_colors(scene)
         for name, surface in surfaces.items():
             nodes.surfaces[name] = _add_surface(scene, name, surface, colors)
-        nodes.disagreement = _add_disagreement(scene, levels_of(labels), levels_of(reference), affine)
-        nodes.table = _add_table(scene, comparison)
+        if reference is not None:
+            nodes.disagreement = _add_disagreement(scene, levels_of(labels), levels_of(reference), affine)
+            nodes.table = _add_table(scene, comparison)
+        nodes.text = _add_text(scene, comparison, volume_node)
         item = hierarchy.GetItemByDataNode(volume_node) if volume_node is not None else 0
         parent = hierarchy.GetItemParent(item) if item else hierarchy.GetSceneItemID()
         folder = hierarchy.CreateFolderItem(parent, FOLDER)
-        for node in (*nodes.surfaces.values(), nodes.disagreement, nodes.table):
+        for node in (*nodes.surfaces.values(), nodes.disagreement, nodes.table, nodes.text):
             if node is not None:
                 place(hierarchy, node, folder)
     _remove(scene, hierarchy, earlier)
@@ -73,6 +78,17 @@ def comparison_nodes(scene: Any, kind: str | None = None) -> list[Any]:
     """The scene's nodes that belong to a comparison: all, or those of a kind: SURFACE, DISAGREEMENT or TABLE."""
     nodes = [scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes())]
     return [node for node in nodes if (node.GetAttribute(ATTRIBUTE) or "") in ((kind,) if kind else KINDS)]
+
+
+def comparison_in(scene: Any, volume_node: Any = None) -> Comparison | None:
+    """The comparison that the scene holds, of the given CT; None when there is none that can be read."""
+    for node in comparison_nodes(scene, TEXT):
+        if volume_node is None or node.GetNodeReferenceID(VOLUME) == volume_node.GetID():
+            try:
+                return Comparison.from_dict(json.loads(node.GetText()))
+            except (ValueError, TypeError, KeyError):
+                return None
+    return None
 
 
 def show_surfaces(scene: Any, shown: bool) -> None:
@@ -193,6 +209,16 @@ def _add_table(scene: Any, comparison: Comparison) -> Any:
         for value in values:
             array.InsertNextValue(value if text else float("nan") if value is None else float(value))
         node.AddColumn(array)
+    return node
+
+
+def _add_text(scene: Any, comparison: Comparison, volume_node: Any) -> Any:
+    """All figures and flags as JSON: what a panel shows of them comes back with the scene."""
+    node = scene.AddNewNodeByClass("vtkMRMLTextNode", "NeckFrac comparison")
+    node.SetText(json.dumps(comparison.to_dict()))
+    node.SetAttribute(ATTRIBUTE, TEXT)
+    if volume_node is not None:
+        node.SetNodeReferenceID(VOLUME, volume_node.GetID())
     return node
 
 

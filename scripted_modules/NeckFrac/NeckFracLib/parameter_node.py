@@ -48,6 +48,8 @@ class NeckFracParameterNode:
     showBoxes, showSegmentation, show3D, showHeat - what the views show of a result.
     heatOpacity - how strongly the heat map covers the CT, percent.
     sortByProbability - whether the table begins with the most probable level instead of C1.
+    referenceSegmentation - C1 to C7 by somebody else, to compare with.
+    showDistances, showDisagreement - what the views show of a comparison.
     """
 
     inputVolume: vtkMRMLScalarVolumeNode
@@ -62,3 +64,6 @@ class NeckFracParameterNode:
     showHeat: bool = True
     heatOpacity: Annotated[int, WithinRange(0, 100)] = 40
     sortByProbability: bool = True
+    referenceSegmentation: vtkMRMLSegmentationNode
+    showDistances: bool = True
+    showDisagreement: bool = True
