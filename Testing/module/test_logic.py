@@ -123,6 +123,7 @@ def test_what_is_no_ct_volume_is_refused_with_the_reason(world):
 def test_the_self_test_passes_with_the_trained_networks_on_the_sample(world):
     scene, _, logic, _ = world
     scene.Clear(0)
+    scene.AddNode(slicer.vtkMRMLSliceNode())
     root = Path(__file__).parents[2] / "Resources" / "Models"
     assert (root / "ensemble.json").exists()
     sys.modules.pop("NeckFracLib.self_test", None)

@@ -1,11 +1,14 @@
-"""The module's self-test: the real networks on the embedded sample CT, and every node looked at."""
+"""The module's self-test: the real networks on the embedded sample CT, every node looked at, review and cancel."""
 
+import time
 import unittest
 
 import slicer
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleTest
 
-from . import install
+from . import install, view
+from .hand_over import rasPoint
+from .job_runner import JobError
 from .logic import NeckFracLogic
 from .sample_data import samplePath
 
@@ -33,10 +36,54 @@ class NeckFracTest(ScriptedLoadableModuleTest):
         logic = NeckFracLogic()
         try:
             logic.process(volumeNode, device="cpu", onFinished=runs.append)
+            self.checkScene(volumeNode, runs[0].findings)
+            self.checkOperatingPointsAndReview(logic.results, volumeNode)
+            self.checkJump(runs[0].findings)
+            self.checkCancel(logic, volumeNode)
         finally:
             logic.close()
-        self.checkScene(volumeNode, runs[0].findings)
         self.delayDisplay("Test passed")
+
+    def checkOperatingPointsAndReview(self, results, volumeNode):
+        """A lower threshold calls no less, a rejected finding loses its box, and Undo gives it back."""
+        self.delayDisplay("Operating points, review and undo")
+        counts = []
+        for point in ("specific", "balanced", "sensitive"):
+            counts.append(len(results.showAt(volumeNode, point).positive))
+            nodes, findings = results.of(volumeNode)
+            self.assertEqual(set(nodes.rois), set(findings.boxes()))
+        self.assertEqual(counts, sorted(counts))
+        level = max(findings.levels, key=lambda level: level.probability or 0.0).level
+        results.review(volumeNode, level, "confirmed")
+        self.assertIn(level, results.of(volumeNode)[0].rois)
+        results.review(volumeNode, level, "rejected", "self-test")
+        self.assertNotIn(level, results.of(volumeNode)[0].rois)
+        results.undo()
+        results.undo()
+        self.assertEqual(results.of(volumeNode)[1].reviews, ())
+
+    def checkJump(self, findings):
+        """All slices go through the vertebra that was jumped to."""
+        level = next(level for level in findings.levels if level.center is not None)
+        point = rasPoint(level.center)
+        self.assertTrue(view.jumpTo(point))
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+            matrix = node.GetSliceToRAS()
+            offset = sum(matrix.GetElement(axis, 2) * (point[axis] - matrix.GetElement(axis, 3)) for axis in range(3))
+            self.assertAlmostEqual(offset, 0.0, places=3)
+
+    def checkCancel(self, logic, volumeNode):
+        """A run that is cancelled ends within a second or so and leaves the scene as it was."""
+        self.delayDisplay("Cancel")
+        before = slicer.mrmlScene.GetNumberOfNodes()
+        run = logic.begin(volumeNode, device="cpu")
+        began = time.monotonic()
+        logic.cancel()
+        with self.assertRaises(JobError):
+            logic.jobs.wait(run)
+        self.assertEqual(run.error.kind, "cancelled")
+        self.assertLess(time.monotonic() - began, 2.0)
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), before)
 
     def checkScene(self, volumeNode, findings):
         """Every level seen has a segment, every finding a box in the volume; the rest is there, too."""
