@@ -197,11 +197,23 @@ def compare(request: Request, desk: Desk) -> dict[str, Any]:
     return {"result": str(result)}
 
 
+def device(request: Request, desk: Desk) -> dict[str, Any]:
+    """What the networks can run on: ``cpus``, how many threads, and ``gpus``, each with name, free and total bytes."""
+    import torch
+
+    gpus = []
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        free, total = torch.cuda.mem_get_info(index)
+        gpus.append({"name": torch.cuda.get_device_name(index), "free": free, "total": total})
+    return {"cpus": torch.get_num_threads(), "gpus": gpus}
+
+
 JOBS: dict[str, Job] = {
     "analyze": Job(analyze, ("volume", "affine", "result")),
     "export": Job(export, ("volume", "affine", "labels", "heat", "findings", "folder")),
     "batch": Job(batch, ("studies", "results")),
     "add_model": Job(add_model, ("file",)),
+    "device": Job(device, ()),
     "compare": Job(compare, ("labels", "affine", "result")),
 }
 

@@ -263,3 +263,48 @@ def test_every_text_for_the_user_can_be_translated():
             if name in shown:
                 assert not isinstance(argument, ast.JoinedStr), where
                 assert not isinstance(argument, ast.Constant) or argument.value is None, where
+
+
+def test_the_panel_says_what_the_networks_can_run_on(world):
+    world.open()
+    assert world.ui.deviceFoundLabel.text == ""
+    world.wait_until(lambda: world.ui.deviceFoundLabel.text)
+    assert "No graphics card" in world.ui.deviceFoundLabel.text, "there is none where this is tested"
+    world.widget._onDevice({"gpus": [{"name": "A100", "free": 30 * 2**30, "total": 40 * 2**30}]})
+    assert world.ui.deviceFoundLabel.text == "A100: 30 of 40 GB free"
+
+
+def test_nothing_is_started_to_look_for_a_device_while_packages_are_missing(world):
+    world.missing = ["torch"]
+    world.open()
+    assert world.widget.logic.workerPid is None
+
+
+def test_a_run_that_starts_while_the_device_is_being_looked_for_waits_its_turn(world):
+    world.add_ct()
+    world.open()
+    world.run()
+    assert world.texts(0)[0] == "C4" and world.ui.deviceFoundLabel.text
+
+
+def test_a_volume_that_does_not_look_like_a_ct_is_warned_of_with_the_reason(world):
+    import numpy as np
+
+    ct = world.add_ct()
+    world.open()
+    assert world.ui.inputWarningLabel.isHidden()
+    slicer.util.arrayFromVolume(ct)[:] = np.clip(slicer.util.arrayFromVolume(ct), 0, 255)
+    ct.GetImageData().Modified()
+    world.widget.update()
+    assert not world.ui.inputWarningLabel.isHidden() and "Hounsfield" in world.ui.inputWarningLabel.text
+    assert world.ui.applyButton.enabled, "a warning, no ban"
+
+
+def test_an_analysis_goes_on_while_another_module_is_open_and_its_result_is_there_on_return(world):
+    world.add_ct()
+    world.open()
+    world.ui.applyButton.click()
+    world.widget.exit()
+    world.wait_until(lambda: not world.widget.logic.isRunning)
+    world.widget.enter()
+    assert world.texts(0)[0] == "C4" and world.ui.applyButton.text == "Apply"

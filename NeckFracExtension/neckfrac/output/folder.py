@@ -46,8 +46,9 @@ def write_result(
 ) -> None:  # fmt: skip
     """Scene, segmentation (anchors apart), report, tables and picture, into a temporary folder that is then renamed.
 
-    scene: False leaves the scene and the segmentation's own file out, for those who have them in Slicer. dicom: the series that was analysed; with it, DICOM Segmentation and Structured Report are written as well, and
-    boxes slice by slice.
+    scene: False leaves the scene and the segmentation's own file out, for those who have them in Slicer. dicom: the
+    series that was analysed; with it, DICOM Segmentation and Structured Report are written as well, and boxes slice
+    by slice.
     Raises InputError when it can't be written; then, and when cancelled, nothing is left and an old result stays.
     """
     from .images import write_png

@@ -53,6 +53,7 @@ class JobRunner(VTKObservationMixin):
         self._run = None
         self._runs = 0
         self._timer = None
+        self._questions = {}
 
     @property
     def isRunning(self):
@@ -78,11 +79,7 @@ class JobRunner(VTKObservationMixin):
         """
         if self._run:
             raise RuntimeError(_("Something is running already; wait for it or cancel it."))
-        ensureEngine()
-        if self._client is None:
-            program = self._workerCommand or [pythonExecutable(), "-m", "neckfrac.worker"]
-            paths = [str(enginePath()), os.environ.get("PYTHONPATH", "")]
-            self._client = WorkerClient(program, {"PYTHONPATH": os.pathsep.join(filter(None, paths))})
+        self._needClient()
         self._runs += 1
         folder = tempfile.mkdtemp(prefix="neckfrac-", dir=slicer.app.temporaryPath)
         try:
@@ -95,6 +92,25 @@ class JobRunner(VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose)
         self._client.send(request)
         return self._run
+
+    def ask(self, question, onAnswer):
+        """Put a short question to the worker, beside the jobs; onAnswer(event), `done` or `error`, comes later.
+
+        Without an answer when the process ends before.
+        """
+        self._needClient()
+        self._client.start()
+        self._runs += 1
+        self._questions[self._runs] = onAnswer
+        self._client.send({"id": self._runs, "command": question})
+        self.follow()
+
+    def _needClient(self):
+        ensureEngine()
+        if self._client is None:
+            program = self._workerCommand or [pythonExecutable(), "-m", "neckfrac.worker"]
+            paths = [str(enginePath()), os.environ.get("PYTHONPATH", "")]
+            self._client = WorkerClient(program, {"PYTHONPATH": os.pathsep.join(filter(None, paths))})
 
     def wait(self, run):
         """Keep the application alive until the run has ended. Raises its JobError."""
@@ -112,6 +128,8 @@ class JobRunner(VTKObservationMixin):
         """Let the application's own loop bring the running job to its end."""
         import qt
 
+        if self._timer:
+            return
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MILLISECONDS)
         self._timer.connect("timeout()", self.poll)
@@ -133,24 +151,31 @@ class JobRunner(VTKObservationMixin):
     def close(self):
         """Stop everything: the job, the worker, the timer."""
         self.abandon()
+        self._questions.clear()
+        self._stopTimer()
         if self._client:
             self._client.stop()
 
     def poll(self, timeout=0.0):
         """Handle what the worker has said, waiting up to `timeout` seconds for it."""
         run = self._run
-        if run is None:
+        if run is None and not self._questions:
             self._stopTimer()
             return
         for event in self._client.events(timeout):
-            if run.finished:
-                return
             if event["event"] == EXITED:
+                self._questions.clear()
+            if event["event"] in ("done", "error") and event.get("id") in self._questions:
+                self._questions.pop(event["id"])(event)
+            elif run is None or run.finished:
+                continue
+            elif event["event"] == EXITED:
                 self._finish(run, JobError(self._wordsOnExit(event["status"]), "stopped"))
             elif event.get("id") == run.identifier:
                 self._handle(run, event)
-        if not run.finished and run.cancelledAt and time.monotonic() - run.cancelledAt > SECONDS_TO_CANCEL:
+        if run and not run.finished and run.cancelledAt and time.monotonic() - run.cancelledAt > SECONDS_TO_CANCEL:
             self._client.stop(0)
+            self._questions.clear()
             self._finish(run, JobError(_("Cancelled."), "cancelled"))
 
     def _handle(self, run, event):

@@ -54,8 +54,7 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.installButton.connect("clicked(bool)", self.onInstallButton)
 
         self._showProgress(None, 0)
-        self._missing = install.missingPackages()
-        self.initializeParameterNode()
+        self.enter()
 
     def _addSection(self, kind, **options):
         """Load a section's .ui into the panel; the section."""
@@ -84,6 +83,8 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Called each time the user opens this module."""
         self._missing = install.missingPackages()
         self.initializeParameterNode()
+        if not self._missing and not self.ui.deviceFoundLabel.text:
+            self._askForDevice()
 
     def exit(self):
         """Called each time the user opens another module; a running analysis goes on."""
@@ -165,6 +166,24 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             reason = _("Something else is running; wait for it or cancel it.")
         button.setEnabled(not reason)
         button.setToolTip(reason or _("Look for fractures of C1 to C7."))
+
+    def _askForDevice(self):
+        """Start the worker, which then is warm, and show what it finds to run on."""
+        try:
+            self.logic.jobs.ask("device", self._onDevice)
+        except OSError as error:
+            logging.error("NeckFrac's worker can't be started: %s", error)
+
+    def _onDevice(self, event):
+        gpus, gib = event.get("gpus") or [], 2**30
+        told = [
+            _("{name}: {free} of {total} GB free").format(
+                name=gpu["name"], free=round(gpu["free"] / gib), total=round(gpu["total"] / gib)
+            )
+            for gpu in gpus
+        ]
+        none = _("No graphics card that PyTorch can use: a study takes up to a minute.")
+        self.ui.deviceFoundLabel.setText("\n".join(told) or none)
 
     def _showDoubts(self):
         """Say what speaks against the volume being a CT; its voxels are looked at once only."""
