@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from .evaluation.compare import Comparison
+
 PATIENCE = 0.7  # seconds that a step may still take after Ctrl-C before the process ends anyway
 
 
@@ -145,6 +147,37 @@ def show_findings(findings: Findings, *, truth: dict[str, bool] | None = None, f
     if truth is not None:
         console.print("The study and its truth are simulated.", style="dim")
     console.print(f"{findings.training_in_words()} {DISCLAIMER}", style="dim", highlight=False)
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """Print a row a level of two segmentations that were compared, and what is odd in each."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title="Segmentation against reference")
+    for heading in ("Level", "Dice", "Surface Dice 1 mm", "2 mm", "HD95 mm", "ml", "Reference ml", "Found"):
+        table.add_column(heading, justify="left" if heading in ("Level", "Found") else "right")
+    for level in comparison.levels:
+        overlaps = (level.dice, level.surface_dice_1mm, level.surface_dice_2mm)
+        lengths = (level.hausdorff95_mm, level.volume_ml or None, level.reference_ml or None)
+        found = f"in the reference's {level.lies_in}" if level.lies_in else level.found
+        table.add_row(
+            level.level,
+            *("" if value is None else f"{value:.3f}" for value in overlaps),
+            *("" if value is None else f"{value:.1f}" for value in lengths),
+            found,
+            style=None if level.found == "both" and not level.lies_in else "yellow",
+        )
+    console.print(table)
+    if comparison.mean_dice is not None:
+        console.print(f"Mean Dice of the reference's levels: {comparison.mean_dice:.3f}", highlight=False)
+    for whose, flags in (("Segmentation", comparison.flags), ("Reference", comparison.reference_flags)):
+        for flag in flags:
+            place = ", ".join(f"{value:.0f}" for value in flag.place)
+            text = _printable(f"{flag.sentence} At {place} mm (LPS).", console)
+            console.print(f"[yellow]{whose}:[/] {escape(text)}", highlight=False)
 
 
 def _printable(text: str, console: Console) -> str:

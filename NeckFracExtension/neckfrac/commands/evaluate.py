@@ -153,3 +153,26 @@ def evaluate_explanations(
         out.mkdir(parents=True, exist_ok=True)
         (out / "explanations.json").write_text(told + "\n", encoding="utf-8")
     typer.echo(told)
+
+
+@app.command("compare")
+def evaluate_compare(
+    labels: Annotated[Path, typer.Argument(help="A segmentation with labels 1 to 7: NIfTI, NRRD.", metavar="LABELS")],
+    reference: Annotated[Path, typer.Argument(help="What it is compared with, on any grid.", metavar="REFERENCE")],
+    out: Annotated[Path | None, typer.Option(help="File for all figures as JSON; default: none.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """One segmentation of C1 to C7 against another: overlap and distances of each level, and what is odd in either."""
+    import json
+
+    from ..terminal import show_comparison, shown_progress
+
+    with shown_progress(quiet=quiet) as progress, progress.stage("Comparing", 1.0):
+        from ..evaluation.compare import compare_files
+
+        comparison = compare_files(labels, reference, progress)
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(comparison.to_dict(), indent=2) + "\n", encoding="utf-8")
+    if not quiet:
+        show_comparison(comparison)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,24 @@ def compare_segmentations(
     result = Comparison(tuple(levels), flags, tuple(find_flags(reference, affine)))
     progress.step(1.0)
     return result
+
+
+def compare_files(labels: Path, reference: Path, progress: Progress | None = None) -> Comparison:
+    """Compare two files of labels 1 to 7 (NIfTI, NRRD, MetaImage) on the grid of the first. Raises InputError."""
+    import SimpleITK as sitk
+
+    from ..intake.labels import read_labels
+    from ..volume import from_image
+
+    try:
+        image = sitk.ReadImage(str(labels))
+        volume = from_image(image) if image.GetDimension() == 3 else None
+    except (RuntimeError, ValueError) as error:
+        advice = "Give a NIfTI, NRRD or MetaImage file."
+        raise InputError("The labels can't be read.", where=labels, advice=advice) from error
+    if volume is None or volume.voxels.ndim != 3:
+        raise InputError("The labels are no 3D labelmap.", where=labels, advice="Give one label a voxel, 1 to 7.")
+    return compare_segmentations(levels_of(volume.voxels), read_labels(reference, volume), volume.affine, progress)
 
 
 def _boxes(labels: np.ndarray, reference: np.ndarray) -> list[tuple[slice, ...] | None]:

@@ -150,6 +150,8 @@ class InspectSection:
             ]
             poor = bool(texts[REMARK]) or (level.dice is not None and level.dice < POOR_DICE)
             self._fillRow(table, index, texts, marked=poor and level.place is not None, place=level.place)
+            if texts[REMARK]:
+                table.item(index, REMARK).setToolTip(texts[REMARK])
         table.resizeColumnsToContents()
 
     def _remark(self, level):
