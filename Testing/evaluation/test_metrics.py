@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from neckfrac.anatomy import LEVEL_NAMES
-from neckfrac.evaluation.calibrate import Row, fit_ensemble, level_thresholds, platt
+from neckfrac.evaluation.calibrate import Aims, Row, fit_ensemble, level_thresholds, platt
 from neckfrac.evaluation.metrics import at_threshold, auc, dice, summary, threshold_for
 from neckfrac.pipeline.combine import any_of, combine, level_prevalence
 
@@ -77,7 +77,7 @@ def test_what_was_fitted_to_noise_alone_is_measured_as_noise():
 def test_probabilities_of_the_ensemble_hold_at_the_wanted_prevalence():
     rows = made_rows(2800)
     for prevalence in (0.05, 0.5):
-        ensemble = fit_ensemble(rows, prevalence=prevalence)
+        ensemble = fit_ensemble(rows, Aims(prevalence=prevalence))
         p = np.array([combine(row.members, ensemble.levels) for row in rows])
         truths = np.array([row.fractured for row in rows])
         share = level_prevalence(prevalence)
@@ -119,3 +119,25 @@ def test_dice_of_nothing_is_undefined_and_of_the_same_is_one():
     assert dice(a, a) is None
     a[1, 1] = True
     assert dice(a, a) == 1
+
+
+def test_the_balanced_point_has_the_most_of_what_was_asked_for():
+    from neckfrac.evaluation.metrics import choose, operating_curve
+
+    generator = np.random.default_rng(3)
+    truths = generator.random(400) < 0.5
+    p = 1 / (1 + np.exp(-generator.normal(1.2 * truths, 1.0)))
+    _, found, spared = operating_curve(p, truths)
+
+    def f_at(index, beta, prevalence):
+        precision = prevalence * found[index] / (prevalence * found[index] + (1 - prevalence) * (1 - spared[index]))
+        return (1 + beta**2) * precision * found[index] / (beta**2 * precision + found[index])
+
+    usable = np.flatnonzero((found > 0) & (found + spared > 0))
+    for beta in (1.0, 2.0):
+        for prevalence in (0.05, 0.5):
+            chosen = choose(found, spared, beta=beta, prevalence=prevalence)
+            assert f_at(chosen, beta, prevalence) == pytest.approx(max(f_at(i, beta, prevalence) for i in usable))
+    assert found[choose(found, spared, beta=2.0)] >= found[choose(found, spared, beta=1.0)]
+    by_aim = {name: fit_ensemble(made_rows(), Aims(balanced=name)).thresholds["balanced"] for name in ("f1", "f2")}
+    assert by_aim["f2"]["C4"] <= by_aim["f1"]["C4"], "F2 misses fewer"

@@ -41,6 +41,13 @@ def train(
         Path | None, typer.Option(help="cache-vertebrae, model1, model2, planes: from this folder of RSNA 2022 too.")
     ] = None,
     most_gb: Annotated[float, typer.Option(help="With --rsna: how large its cache may grow.")] = 20.0,
+    balanced: Annotated[str, typer.Option(help="ensemble: what is best there: youden, f1 or f2.")] = "youden",
+    sensitivity: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="ensemble: what the sensitive operating point reaches.")
+    ] = 0.95,
+    specificity: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="ensemble: what the specific operating point reaches.")
+    ] = 0.95,
     prevalence: Annotated[
         float, typer.Option(min=0.001, max=0.9, help="ensemble: share of fractured patients to calibrate for.")
     ] = PREVALENCE,
@@ -122,9 +129,13 @@ def train(
             )
             typer.echo(as_tables(told))
         elif what == "ensemble":
-            from ..evaluation.calibrate import calibrate
+            from ..evaluation.calibrate import BALANCED, Aims, calibrate
 
-            calibrate(runs, models or resources_dir() / "Models", prevalence=prevalence, progress=progress)
+            if balanced not in BALANCED:
+                raise InputError(f"There is no {balanced!r} to balance by.", advice=f"Choose {', '.join(BALANCED)}.")
+
+            aims = Aims(sensitivity, specificity, balanced, prevalence)
+            calibrate(runs, models or resources_dir() / "Models", aims, progress=progress)
         else:
             from ..training.cache import Split
             from ..training.export import how_far

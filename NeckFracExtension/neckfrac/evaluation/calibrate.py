@@ -30,11 +30,30 @@ if TYPE_CHECKING:
     from ..pipeline.engine import Networks
 
 LEVELS_SHARE = 0.8  # of the patient's probability that comes from the levels; the rest is Model I's patient head
-# What each operating point is to reach for patients; nothing: the best sum of both (Youden).
-WANTED = {"sensitive": {"sensitivity": 0.95}, "balanced": {}, "specific": {"specificity": 0.95}}
+# What the balanced operating point is to have the most of, for patients.
+BALANCED = {"youden": {}, "f1": {"beta": 1.0}, "f2": {"beta": 2.0}}
 LEAST_AUC = 0.55  # under which a member, or a patient's head, is at chance and does not count
 LEAST_ABOVE = 3  # whole vertebrae of a level above its threshold, from which it has a threshold of its own
 WHOLE_NECK = ("sagittal",)  # steps that have no opinion on a single vertebra
+
+
+@dataclass(frozen=True)
+class Aims:
+    """What is wanted for patients: the sensitive and the specific operating point reach these, the balanced one has
+    the most of `balanced`, a key of BALANCED. prevalence: share of fractured patients."""
+
+    sensitivity: float = 0.95
+    specificity: float = 0.95
+    balanced: str = "youden"
+    prevalence: float = PREVALENCE
+
+    def of(self, point: str) -> dict[str, float]:
+        """The arguments of `metrics.choose` for an operating point."""
+        if point == "balanced":
+            wanted = BALANCED[self.balanced]
+            return {**wanted, "prevalence": self.prevalence} if wanted else {}
+        name = {"sensitive": "sensitivity", "specific": "specificity"}[point]
+        return {name: getattr(self, name)}
 
 
 @dataclass(frozen=True)
@@ -86,7 +105,7 @@ def platt(probabilities: np.ndarray, truths: np.ndarray, prevalence: float) -> M
     return Member(1.0, max(slope, 0.0), offset + logit(prevalence) - logit(float(np.mean(y.numpy()))))
 
 
-def fit_ensemble(rows: list[Row], *, prevalence: float = PREVALENCE) -> Ensemble:
+def fit_ensemble(rows: list[Row], aims: Aims = Aims()) -> Ensemble:
     """Weights, calibration and thresholds from all rows; measured on each half of the people by a fit to the other.
 
     prevalence: of fractured patients, at which the probabilities are to hold.
@@ -94,13 +113,14 @@ def fit_ensemble(rows: list[Row], *, prevalence: float = PREVALENCE) -> Ensemble
     halves = [[row for row in rows if row.person % 2 == half] for half in (0, 1)]
     measured = []
     for half in (0, 1):
-        fitted = _fit(halves[1 - half], prevalence)
+        fitted = _fit(halves[1 - half], aims)
         measured += [_judged(row, fitted) for row in halves[half]]
-    whole = _fit(rows, prevalence)
-    return replace(whole, measured=_measured(measured, prevalence))
+    whole = _fit(rows, aims)
+    return replace(whole, measured=_measured(measured, aims.prevalence))
 
 
-def _fit(rows: list[Row], prevalence: float) -> Ensemble:
+def _fit(rows: list[Row], aims: Aims) -> Ensemble:
+    prevalence = aims.prevalence
     at = level_prevalence(prevalence)
     calibrated = _calibrated(rows, at)
     telling = {name: m for name, m in calibrated.items() if m.weight} or calibrated
@@ -115,15 +135,13 @@ def _fit(rows: list[Row], prevalence: float) -> Ensemble:
     pseudo, pseudo_truths = _pseudo_patients(probabilities, truths)
     thresholds = {}
     for point in OPERATING_POINTS:
-        thresholds[point] = level_thresholds(rows, probabilities, **WANTED[point])
-        thresholds[point][PATIENT] = threshold_for(pseudo, pseudo_truths, **WANTED[point])
+        thresholds[point] = level_thresholds(rows, probabilities, **aims.of(point))
+        thresholds[point][PATIENT] = threshold_for(pseudo, pseudo_truths, **aims.of(point))
     return Ensemble(members, patient, thresholds, {}, prevalence)
 
 
-def level_thresholds(
-    rows: list[Row], probabilities: np.ndarray, *, sensitivity: float | None = None, specificity: float | None = None
-) -> dict[str, float]:
-    """Thresholds of the levels that reach a wanted sensitivity or specificity for *patients*; else their best sum.
+def level_thresholds(rows: list[Row], probabilities: np.ndarray, **wanted: float) -> dict[str, float]:
+    """Thresholds of the levels that reach what is wanted (see `metrics.choose`) for *patients*.
 
     A patient is called when any of seven levels is: at a level's specificity q intact patients are spared at q^7,
     and one with one fracture, found at sensitivity s, is called at 1 - (1 - s) q^6. A level that errs once in ten
@@ -133,7 +151,7 @@ def level_thresholds(
     truths = _truths(rows)
     candidates, found, spared = operating_curve(probabilities, truths)
     called, left = 1 - (1 - found) * spared ** (N_LEVELS - 1), spared**N_LEVELS
-    chosen = choose(called, left, sensitivity=sensitivity, specificity=specificity)
+    chosen = choose(called, left, **wanted)
     thresholds = dict.fromkeys(LEVEL_NAMES, float(candidates[chosen]))
     for level in LEVEL_NAMES:
         own = np.array([row.level == level for row in rows]) & ~truths
@@ -250,7 +268,7 @@ def _pseudo_patients(probabilities: np.ndarray, truths: np.ndarray, n: int = 200
 
 
 def calibrate(
-    runs: Path, models: Path, *, prevalence: float = PREVALENCE, progress: Progress | None = None, most: int = 1000
+    runs: Path, models: Path, aims: Aims = Aims(), *, progress: Progress | None = None, most: int = 1000
 ) -> Ensemble:
     """Fit ``ensemble.json`` of a models folder on the simulated vertebrae of `runs` that are kept for it.
 
@@ -284,6 +302,6 @@ def calibrate(
         if members:
             patient = heads[0] if heads else None
             rows.append(Row(level, members, is_fractured(sample), int(path.stem) // 2, patient))
-    ensemble = fit_ensemble(rows, prevalence=prevalence)
+    ensemble = fit_ensemble(rows, aims)
     ensemble.write(models / ENSEMBLE_FILE)
     return ensemble

@@ -65,20 +65,28 @@ def operating_curve(probabilities: np.ndarray, truths: np.ndarray) -> tuple[np.n
 
 def choose(
     sensitivities: np.ndarray, specificities: np.ndarray, *, sensitivity: float | None = None,
-    specificity: float | None = None,
+    specificity: float | None = None, beta: float | None = None, prevalence: float = 0.5,
 ) -> int:  # fmt: skip
-    """Which of rising thresholds reaches a sensitivity or a specificity; without either, the best sum (Youden)."""
+    """Which of rising thresholds reaches a sensitivity or a specificity, or has the best F of `beta` at a prevalence.
+
+    Without any of these the best sum of both (Youden).
+    """
     if sensitivity is not None:
         return int(np.flatnonzero(sensitivities >= sensitivity)[-1])
     if specificity is not None:
         return int(np.flatnonzero(specificities >= specificity)[0])
+    if beta is not None:
+        found, wrong = prevalence * sensitivities, (1 - prevalence) * (1 - specificities)
+        missed = prevalence - found
+        # F of beta (van Rijsbergen 1979) from shares of all cases instead of counts.
+        return int(np.argmax((1 + beta**2) * found / ((1 + beta**2) * found + beta**2 * missed + wrong)))
     return int(np.argmax(sensitivities + specificities))
 
 
-def threshold_for(probabilities: np.ndarray, truths: np.ndarray, *, sensitivity=None, specificity=None) -> float:
-    """The threshold that reaches a sensitivity or a specificity; without either, the best of their sum (Youden)."""
+def threshold_for(probabilities: np.ndarray, truths: np.ndarray, **wanted: float) -> float:
+    """The threshold that `choose` takes for what is wanted."""
     candidates, found, spared = operating_curve(probabilities, truths)
-    return float(candidates[choose(found, spared, sensitivity=sensitivity, specificity=specificity)])
+    return float(candidates[choose(found, spared, **wanted)])
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float | None:
