@@ -85,6 +85,22 @@ def make_analysis(axes=(0, 1, 2), flips=(), turn=0.0, empty=False):
     return Analysis(volume, np.ascontiguousarray(labels), np.ascontiguousarray(heat), findings)
 
 
+POINTS = {"sensitive": 0.1, "balanced": 0.5, "specific": 0.7}
+
+
+def reviewable():
+    """The study with a region for every level in view and three operating points: at 0.7 only C2 is called."""
+    analysis = make_analysis()
+    levels = []
+    for level in analysis.findings.levels:
+        center = None if level.center is None else np.array(level.center)
+        region = level.box or (None if center is None else Box(tuple(center - 4), tuple(center + 4)))
+        levels.append(replace(level, region=region))
+    names = (*(level.name for level in LEVELS), "patient")
+    thresholds = {point: dict.fromkeys(names, threshold) for point, threshold in POINTS.items()}
+    return replace(analysis, findings=replace(analysis.findings, levels=tuple(levels), thresholds=thresholds))
+
+
 # Where the blobs of the anchors lie: the skull base in front of C1, T1 below where C7 would lie.
 ANCHOR_CENTERS = {SKULL: center_of(0) + (0, -16, 2), T1: center_of(6.5)}
 

@@ -2,7 +2,6 @@
 
 import importlib
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,23 +14,10 @@ from neckfrac.anatomy import LEVEL_NAMES  # noqa: E402
 from neckfrac.findings import Box  # noqa: E402
 from neckfrac.output.scene import populate_scene  # noqa: E402
 from neckfrac.output.scene_file import HeadlessScene  # noqa: E402
-from output_case import make_analysis  # noqa: E402
+from output_case import reviewable  # noqa: E402
 from slicer_double.stand_ins import install  # noqa: E402
 
 BOX = Box((0.0, 0.0, 900.0), (10.0, 10.0, 912.0))
-
-
-def analysis():
-    """The case of `output_case`, with a region for every level in view and three operating points."""
-    case = make_analysis()
-    levels = []
-    for level in case.findings.levels:
-        center = None if level.center is None else np.array(level.center)
-        region = level.box or (None if center is None else Box(tuple(center - 4), tuple(center + 4)))
-        levels.append(replace(level, region=region))
-    points = {"sensitive": 0.1, "balanced": 0.5, "specific": 0.7}
-    thresholds = {p: dict.fromkeys((*LEVEL_NAMES, "patient"), t) for p, t in points.items()}
-    return replace(case, findings=replace(case.findings, levels=tuple(levels), thresholds=thresholds))
 
 
 @pytest.fixture
@@ -41,7 +27,7 @@ def world(tmp_path):
     for name in [name for name in sys.modules if name.startswith("NeckFracLib")]:
         del sys.modules[name]
     results = importlib.import_module("NeckFracLib.results").Results()
-    yield headless.scene, populate_scene(headless.scene, analysis()).volume, results
+    yield headless.scene, populate_scene(headless.scene, reviewable()).volume, results
     headless.close()
 
 

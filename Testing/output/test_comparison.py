@@ -2,7 +2,7 @@ import re
 
 import numpy as np
 import pytest
-from neckfrac.evaluation.compare import compare_segmentations
+from neckfrac.evaluation.compare import compare_segmentations, disagreement
 from neckfrac.evaluation.surfaces import distance_surfaces
 from neckfrac.output import comparison as output
 from neckfrac.output.comparison import add_comparison, comparison_nodes, show_disagreement, show_surfaces
@@ -40,7 +40,8 @@ def compared(scene, study, volume_node=None):
     affine = analysis.volume.affine
     result = compare_segmentations(analysis.labels, reference, affine)
     surfaces = distance_surfaces(analysis.labels, reference, affine)
-    return add_comparison(scene, result, surfaces, analysis.labels, reference, affine, volume_node=volume_node)
+    where = disagreement(analysis.labels, reference, affine)
+    return add_comparison(scene, result, surfaces, where, volume_node=volume_node)
 
 
 def counts(scene):

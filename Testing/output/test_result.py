@@ -1,14 +1,11 @@
 """A result in the real scene: found again, shown at other operating points and as readers review it."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.findings import ADDED, CONFIRMED, REJECTED, Box, Review
-from output_case import make_analysis
+from output_case import reviewable
 
 slicer = pytest.importorskip("slicer")
 
@@ -16,20 +13,6 @@ from neckfrac.output.boxes import READER_COLOR, box_of, edit_boxes, match_boxes,
 from neckfrac.output.result import findings_in, result_of, show_findings  # noqa: E402
 from neckfrac.output.scene import populate_scene  # noqa: E402
 from neckfrac.output.scene_file import HeadlessScene  # noqa: E402
-
-POINTS = {"sensitive": 0.1, "balanced": 0.5, "specific": 0.7}
-
-
-def reviewable():
-    """The case with regions for every level that was seen, and three operating points."""
-    analysis = make_analysis()
-    levels = []
-    for level in analysis.findings.levels:
-        center = None if level.center is None else np.array(level.center)
-        region = level.box or (None if center is None else Box(tuple(center - 4), tuple(center + 4)))
-        levels.append(replace(level, region=region))
-    thresholds = {p: dict.fromkeys((*LEVEL_NAMES, "patient"), t) for p, t in POINTS.items()}
-    return replace(analysis, findings=replace(analysis.findings, levels=tuple(levels), thresholds=thresholds))
 
 
 @pytest.fixture

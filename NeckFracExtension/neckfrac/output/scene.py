@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..findings import Analysis
-from .hierarchy import arrange, items_of
+from .all_or_nothing import all_or_nothing
+from .hierarchy import arrange
 from .mrml import image, ras_affine
 from .result import SceneNodes, mark, remove_result, result_of, show_findings
 from .segments import add_segmentation
@@ -38,11 +39,6 @@ def populate_scene(
     Everything lies under the patient and study in the subject hierarchy. When anything goes wrong, what was
     added is removed again.
     """
-    import slicer
-
-    before = {scene.GetNthNode(n).GetID() for n in range(scene.GetNumberOfNodes())}
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(scene)
-    items_before = set(items_of(hierarchy))
     nodes = SceneNodes(volume=volume_node, segmentation=segmentation_node)
     earlier = result_of(scene, volume_node) if volume_node is not None else None
 
@@ -50,7 +46,7 @@ def populate_scene(
         if progress is not None:
             progress.step(fraction)
 
-    try:
+    with all_or_nothing(scene) as hierarchy:
         if volume_node is None:
             nodes.volume = _add_volume(scene, analysis.volume.voxels, analysis.volume.affine, "CT")
             _show_bone_window(scene, nodes.volume)
@@ -65,15 +61,6 @@ def populate_scene(
         step(0.9)
         arrange(hierarchy, nodes, analysis.findings)
         show_findings(scene, nodes, analysis.findings)
-    except BaseException:
-        for index in reversed(range(scene.GetNumberOfNodes())):
-            node = scene.GetNthNode(index)
-            if node is not None and node.GetID() not in before and not node.GetSingletonTag():
-                scene.RemoveNode(node)
-        for item in items_of(hierarchy):
-            if item not in items_before:
-                hierarchy.RemoveItem(item, False, False)
-        raise
     if earlier is not None:
         remove_result(scene, earlier, kept=nodes.segmentation)
     return nodes
