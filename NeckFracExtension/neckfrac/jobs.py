@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .volume import CTVolume
 
 LABELS, HEAT, ANCHORS, FINDINGS = "labels.npy", "heat.npy", "anchors.npy", "findings.json"
-COMPARISON, SURFACES = "comparison.json", "surfaces.npz"
+COMPARISON, SURFACES, DISAGREEMENT = "comparison.json", "surfaces.npz", "disagreement.npz"
 Request = dict[str, Any]
 
 
@@ -175,11 +175,11 @@ def compare(request: Request, desk: Desk) -> dict[str, Any]:
     """Compare ``labels`` with ``reference`` (.npy of uint8 on one grid, 1 to 7 for C1 to C7; the latter may be absent).
 
     affine: 4x4, voxel (i, j, k) to mm in LPS. ``result``, a folder that does not exist yet, then holds
-    comparison.json and, with a reference, surfaces.npz.
+    comparison.json and, with a reference, surfaces.npz and disagreement.npz (parts, affine).
     """
     import numpy as np
 
-    from .evaluation.compare import compare_segmentations
+    from .evaluation.compare import compare_segmentations, disagreement
     from .evaluation.surfaces import distance_surfaces, write_surfaces
 
     result, affine = Path(request["result"]), np.array(request["affine"], dtype=np.float64)
@@ -192,6 +192,7 @@ def compare(request: Request, desk: Desk) -> dict[str, Any]:
             with desk.progress.stage("Measuring distances", until=1.0):
                 surfaces = distance_surfaces(labels, reference, affine, desk.progress)
             write_surfaces(surfaces, folder / SURFACES)
+            np.savez(folder / DISAGREEMENT, **vars(disagreement(labels, reference, affine)))
         content = json.dumps(comparison.to_dict(), ensure_ascii=False, allow_nan=False, indent=1)
         (folder / COMPARISON).write_text(content, encoding="utf-8")
     return {"result": str(result)}

@@ -83,9 +83,7 @@ def compare_segmentations(
     progress = progress or Progress()
     if reference is None:
         return Comparison((), tuple(find_flags(labels, affine)))
-    if labels.shape != reference.shape:
-        raise InputError("The two segmentations do not lie on one grid.", where=f"{labels.shape}, {reference.shape}")
-    labels, reference = levels_of(labels), levels_of(reference)
+    labels, reference, affine = labelled_part(labels, reference, affine)
     boxes = _boxes(labels, reference)
     if not any(boxes):
         raise InputError("Neither segmentation holds a level from C1 to C7.", advice="Their labels must be 1 to 7.")
@@ -116,6 +114,26 @@ def compare_segmentations(
     return result
 
 
+@dataclass(frozen=True, eq=False)
+class Disagreement:
+    """Where two segmentations differ. parts: uint8 [z, y, x], 0 where they agree, 1 only the segmentation has a level,
+    2 only the reference has, 3 they have different ones. affine: 4x4, voxel (i, j, k) to mm in LPS."""
+
+    parts: np.ndarray
+    affine: np.ndarray
+
+
+def disagreement(labels: np.ndarray, reference: np.ndarray, affine: np.ndarray) -> Disagreement:
+    """Where one has a level that the other has not, cut to the part that holds levels of either."""
+    labels, reference, affine = labelled_part(labels, reference, affine)
+    parts = np.zeros(labels.shape, np.uint8)
+    differ = labels != reference
+    parts[differ & (reference == 0)] = 1
+    parts[differ & (labels == 0)] = 2
+    parts[differ & (labels > 0) & (reference > 0)] = 3
+    return Disagreement(parts, affine)
+
+
 def compare_files(labels: Path, reference: Path, progress: Progress | None = None) -> Comparison:
     """Compare two files of labels 1 to 7 (NIfTI, NRRD, MetaImage) on the grid of the first. Raises InputError."""
     import SimpleITK as sitk
@@ -132,6 +150,26 @@ def compare_files(labels: Path, reference: Path, progress: Progress | None = Non
     if volume is None or volume.voxels.ndim != 3:
         raise InputError("The labels are no 3D labelmap.", where=labels, advice="Give one label a voxel, 1 to 7.")
     return compare_segmentations(levels_of(volume.voxels), read_labels(reference, volume), volume.affine, progress)
+
+
+def labelled_part(
+    labels: np.ndarray, reference: np.ndarray, affine: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both as uint8 with 1 to 7 alone, cut to the part that holds levels of either, and its affine.
+
+    Most of a CT holds none, and looking there takes most of the time. Raises InputError when the grids differ.
+    """
+    if labels.shape != reference.shape:
+        raise InputError("The two segmentations do not lie on one grid.", where=f"{labels.shape}, {reference.shape}")
+    labels, reference = levels_of(labels), levels_of(reference)
+    box = []
+    for axis in range(3):
+        others = tuple({0, 1, 2} - {axis})
+        where = np.flatnonzero(labels.any(axis=others) | reference.any(axis=others))
+        box.append(slice(int(where[0]), int(where[-1]) + 1) if len(where) else slice(0, 0))
+    start = np.array(affine, dtype=np.float64)
+    start[:3, 3] = CTVolume(labels, affine).to_points(np.array([part.start for part in box]))
+    return labels[tuple(box)], reference[tuple(box)], start
 
 
 def _boxes(labels: np.ndarray, reference: np.ndarray) -> list[tuple[slice, ...] | None]:

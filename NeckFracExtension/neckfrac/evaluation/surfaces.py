@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..anatomy import LEVEL_NAMES, LEVELS, N_LEVELS
-from ..errors import InputError
 from ..progress import Progress
 from ..volume import CTVolume
-from .pieces import levels_of
+from .compare import labelled_part
 
 SMOOTHING = 16  # iterations; the net's points stay within half a voxel of where they were
 
@@ -38,11 +37,10 @@ def distance_surfaces(
     Raises ImportError without VTK, InputError when the grids differ.
     """
     progress = progress or Progress()
-    if labels.shape != reference.shape:
-        raise InputError("The two segmentations do not lie on one grid.", where=f"{labels.shape}, {reference.shape}")
+    labels, reference, affine = labelled_part(labels, reference, affine)
     from scipy import ndimage
 
-    arrays = [levels_of(labels), levels_of(reference)]
+    arrays = (labels, reference)
     boxes = [ndimage.find_objects(array, max_label=N_LEVELS) for array in arrays]
     surfaces = {}
     for index, level in enumerate(LEVELS):

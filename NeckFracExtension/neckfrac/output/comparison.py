@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..evaluation.compare import Comparison
-from ..evaluation.pieces import levels_of
+from ..evaluation.compare import Comparison, Disagreement
 from ..evaluation.surfaces import DistanceSurface, poly_data
 from .all_or_nothing import all_or_nothing
 from .hierarchy import place
@@ -29,9 +28,9 @@ DIVERGING = [(0.13, 0.40, 0.67), (0.57, 0.77, 0.87), (0.97, 0.97, 0.97), (0.96, 
 STEPS = 255
 # Okabe and Ito's vermilion, sky blue and yellow: bright on bone and far apart.
 PARTS = (
-    (1, "Only the segmentation", (0.84, 0.37, 0.00)),
-    (2, "Only the reference", (0.34, 0.71, 0.91)),
-    (3, "Another level", (0.94, 0.89, 0.26)),
+    ("Only the segmentation", (0.84, 0.37, 0.00)),
+    ("Only the reference", (0.34, 0.71, 0.91)),
+    ("Another level", (0.94, 0.89, 0.26)),
 )
 
 
@@ -46,13 +45,13 @@ class ComparisonNodes:
 
 
 def add_comparison(
-    scene: Any, comparison: Comparison, surfaces: Mapping[str, DistanceSurface], labels: np.ndarray,
-    reference: np.ndarray | None, affine: np.ndarray, *, volume_node: Any = None,
+    scene: Any, comparison: Comparison, surfaces: Mapping[str, DistanceSurface],
+    disagreement: Disagreement | None = None, *, volume_node: Any = None,
 ) -> ComparisonNodes:  # fmt: skip
     """Put a comparison into the scene, in place of an earlier one; when anything goes wrong, nothing has changed.
 
-    labels, reference: integers [z, y, x] on one grid, 1 to 7 for C1 to C7; without a reference there are but flags.
-    affine: 4x4, voxel (i, j, k) to mm in LPS. volume_node: the CT, beside which a folder is made.
+    surfaces: by level; disagreement: None without a reference, when there are but flags. volume_node: the CT, beside
+    which a folder is made.
     """
     earlier = comparison_nodes(scene)
     nodes = ComparisonNodes()
@@ -60,8 +59,9 @@ def add_comparison(
         colors = _distance_colors(scene)
         for name, surface in surfaces.items():
             nodes.surfaces[name] = _add_surface(scene, name, surface, colors)
-        if reference is not None:
-            nodes.disagreement = _add_disagreement(scene, levels_of(labels), levels_of(reference), affine)
+        if disagreement is not None:
+            nodes.disagreement = _add_disagreement(scene, disagreement)
+        if comparison.levels:
             nodes.table = _add_table(scene, comparison)
         nodes.text = _add_text(scene, comparison, volume_node)
         item = hierarchy.GetItemByDataNode(volume_node) if volume_node is not None else 0
@@ -116,16 +116,6 @@ def show_disagreement(scene: Any, shown: bool) -> None:
         node.GetDisplayNode().SetVisibility(shown)
 
 
-def disagreement_of(labels: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """uint8 [z, y, x]: 1 where only `labels` has a level, 2 where only `reference` has, 3 where they name another."""
-    result = np.zeros(labels.shape, np.uint8)
-    differ = labels != reference
-    result[differ & (reference == 0)] = 1
-    result[differ & (labels == 0)] = 2
-    result[differ & (labels > 0) & (reference > 0)] = 3
-    return result
-
-
 def _add_surface(scene: Any, name: str, surface: DistanceSurface, colors: Any) -> Any:
     from vtkmodules.util.numpy_support import numpy_to_vtk
 
@@ -163,23 +153,17 @@ def _distance_colors(scene: Any) -> Any:
     return colors
 
 
-def _add_disagreement(scene: Any, labels: np.ndarray, reference: np.ndarray, affine: np.ndarray) -> Any:
-    """A segment for each kind of disagreement, cut out of the volume; None when the two agree."""
-    from ..volume import CTVolume
-
-    parts = disagreement_of(labels, reference)
-    where = [np.flatnonzero(parts.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    if not len(where[0]):
+def _add_disagreement(scene: Any, disagreement: Disagreement) -> Any:
+    """A segment for each kind of disagreement; None when the two agree."""
+    counts = np.bincount(disagreement.parts.reshape(-1), minlength=len(PARTS) + 1)
+    if not counts[1:].any():
         return None
-    crop = tuple(slice(max(int(w[0]) - 1, 0), int(w[-1]) + 2) for w in where)
-    start = np.array(affine, dtype=np.float64)
-    start[:3, 3] = CTVolume(parts, affine).to_points(np.array([part.start for part in crop]))
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Disagreement")
     node.SetAttribute(ATTRIBUTE, DISAGREEMENT)
     node.CreateDefaultDisplayNodes()
-    _import(scene, parts[crop], start, node)
-    counts = np.bincount(parts.reshape(-1), minlength=4)
-    for index, (_, name, color) in enumerate(part for part in PARTS if counts[part[0]]):
+    _import(scene, disagreement.parts, disagreement.affine, node)
+    there = [part for part, count in zip(PARTS, counts[1:], strict=True) if count]
+    for index, (name, color) in enumerate(there):
         segment = node.GetSegmentation().GetNthSegment(index)
         segment.SetName(name)
         segment.SetColor(*color)

@@ -72,11 +72,10 @@ class InspectSection:
         volume, reference = self._volume, self._parameterNode.referenceSegmentation
         segmentation = self._result[0].segmentation
         with slicer.util.tryWithErrorDisplay(_("The comparison could not be started."), waitCursor=True):
-            affine = hand_over.affineOf(volume)
             self.logic.jobs.start(
                 inspection.COMMAND,
                 lambda folder: inspection.compareArguments(volume, segmentation, reference, folder),
-                lambda run: inspection.takeIn(run.folder, volume, affine),
+                lambda run: inspection.takeIn(run.folder, volume),
                 onProgress=self.onProgress,
                 onFinished=self.onFinished,
             )

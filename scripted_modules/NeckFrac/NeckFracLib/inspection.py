@@ -42,23 +42,22 @@ def compareArguments(volumeNode, segmentationNode, referenceNode, folder):
     return {**paths, "affine": hand_over.affineOf(volumeNode).tolist(), "result": str(folder / RESULT)}
 
 
-def takeIn(folder, volumeNode, affine):
+def takeIn(folder, volumeNode):
     """Put what the worker found into the scene, in place of an earlier comparison; the Comparison."""
-    from neckfrac.evaluation.compare import Comparison
+    from neckfrac.evaluation.compare import Comparison, Disagreement
     from neckfrac.evaluation.surfaces import read_surfaces
-    from neckfrac.jobs import COMPARISON, SURFACES
+    from neckfrac.jobs import COMPARISON, DISAGREEMENT, SURFACES
     from neckfrac.output.comparison import add_comparison
 
     if slicer.mrmlScene.GetNodeByID(volumeNode.GetID() or "") is not volumeNode:
         raise JobError(_("The volume was removed from the scene while it was compared."), "scene")
-    folder = Path(folder)
-    comparison = Comparison.from_dict(json.loads((folder / RESULT / COMPARISON).read_text(encoding="utf-8")))
-    surfaces, reference = {}, None
-    if (folder / REFERENCE).exists():
-        surfaces = read_surfaces(folder / RESULT / SURFACES)
-        reference = np.load(folder / REFERENCE, mmap_mode="r", allow_pickle=False)
-    labels = np.load(folder / OURS, mmap_mode="r", allow_pickle=False)
-    add_comparison(slicer.mrmlScene, comparison, surfaces, labels, reference, affine, volume_node=volumeNode)
+    result, surfaces, disagreement = Path(folder) / RESULT, {}, None
+    comparison = Comparison.from_dict(json.loads((result / COMPARISON).read_text(encoding="utf-8")))
+    if (result / SURFACES).exists():
+        surfaces = read_surfaces(result / SURFACES)
+        with np.load(result / DISAGREEMENT, allow_pickle=False) as file:
+            disagreement = Disagreement(**file)
+    add_comparison(slicer.mrmlScene, comparison, surfaces, disagreement, volume_node=volumeNode)
     return comparison
 
 
