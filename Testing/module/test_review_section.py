@@ -112,11 +112,6 @@ def test_fractures_are_detected_again_in_the_segmentation_that_was_corrected(wor
         if segmentation.GetNthSegment(n).GetName() == "C4"
     )  # fmt: skip
     segment.SetName("C5")  # the reader has counted the levels
-    segment.SetTag("NeckFrac.Level", "C5")
-    from neckfrac.anatomy import LEVEL_BY_NAME
-    from neckfrac.output.segments import terminology_entry
-
-    segment.SetTag(segment.GetTerminologyEntryTagName(), terminology_entry(LEVEL_BY_NAME["C5"]))
     assert world.ui.detectAgainButton.enabled
     world.ui.detectAgainButton.click()
     world.wait_until(lambda: not world.widget.logic.isRunning)

@@ -56,12 +56,17 @@ def test_a_level_is_known_by_its_snomed_code_whatever_its_name_and_language(worl
     assert world.matching.levelOf(segment("C2-ish", entry=other)) == level.name
 
 
-def test_tag_goes_before_code_and_code_before_name(world):
+def test_code_goes_before_name_and_what_a_reader_has_changed_before_both(world):
     of = world.matching.levelOf
-    assert of(segment("C3", tag="C5", entry=terminology_entry(LEVELS[3]))) == "C5"
-    assert of(segment("C3", entry=terminology_entry(LEVELS[3]))) == "C4"
-    assert of(segment("C7", entry=terminology_entry(ANCHORS[0]))) is None, "T1 is T1, even when its name says C7"
-    assert of(segment("C3", tag="T1")) is None
+    c2, c5 = terminology_entry(LEVELS[1]), terminology_entry(LEVELS[4])
+    assert of(segment("C2", entry=c5)) == "C5"
+    assert of(segment("C2", tag="C2", entry=c2)) == "C2"
+    assert of(segment("C5", tag="C2", entry=c2)) == "C5", "renamed"
+    assert of(segment("C2", tag="C2", entry=c5)) == "C5", "given another meaning"
+    assert of(segment("my vertebra", tag="C2", entry=c2)) == "C2", "a name that says nothing"
+    assert of(segment("T1", tag="C7", entry=terminology_entry(LEVELS[6]))) is None, "it is thoracic, says the reader"
+    assert of(segment("C6", entry=terminology_entry(ANCHORS[0]))) is None
+    assert of(segment("T1", tag="T1", entry=terminology_entry(ANCHORS[0]))) is None
 
 
 def test_our_own_segmentation_becomes_the_labels_that_it_was_made_from(filled):

@@ -19,26 +19,38 @@ SYNONYMS = {"atlas": "C1", "axis": "C2"}
 
 
 def levelOf(segment):
-    """The level of a vtkSegment, "C1" to "C7", or None: by our own tag, else its SNOMED CT code, else its name."""
+    """The level of a vtkSegment, "C1" to "C7", or None: by its SNOMED CT code, else its name.
+
+    Our own segments are tagged with what we took them for. A reader who counts the levels anew changes a segment's
+    name or its terminology, whichever the Segment Editor offers first: what is not as we made it is the reader's word.
+    """
     ensureEngine()
-    from neckfrac.anatomy import ANCHORS, LEVEL_BY_NAME, LEVELS
+    from neckfrac.anatomy import LEVEL_BY_NAME
     from neckfrac.output.segments import LEVEL_TAG
 
+    coded, named = _byCode(segment), _byName(segment)
     tag = _tag(segment, LEVEL_TAG)
-    if tag:
-        return tag if tag in LEVEL_BY_NAME else None
-    entry = _tag(segment, segment.GetTerminologyEntryTagName())
-    codes = set(re.findall(r"SCT\^(\d+)\^", entry))
-    for level in (*LEVELS, *ANCHORS):
-        if level.snomed in codes:
-            return level.name if level.name in LEVEL_BY_NAME else None
+    said = [level for level in (named, coded) if level is not None]
+    level = next((level for level in said if level != tag), tag) if tag else next(iter(reversed(said)), None)
+    return level if level in LEVEL_BY_NAME else None
+
+
+def _byCode(segment):
+    """What the terminology says: a level, a bone that is none (T1), or None."""
+    from neckfrac.anatomy import ANCHORS, LEVELS
+
+    codes = set(re.findall(r"SCT\^(\d+)\^", _tag(segment, segment.GetTerminologyEntryTagName())))
+    return next((level.name for level in (*LEVELS, *ANCHORS) if level.snomed in codes), None)
+
+
+def _byName(segment):
+    """What the name says: a level, another vertebra, or None."""
     name = (segment.GetName() or "").casefold().strip()
     if name in SYNONYMS:
         return SYNONYMS[name]
     named = {found.upper() for found in LEVEL.findall(name)}
     # "C3-C4" is a disc or a motion segment, whatever it is called.
-    level = named.pop() if len(named) == 1 and not NO_VERTEBRA.search(name) else None
-    return level if level in LEVEL_BY_NAME else None
+    return named.pop() if len(named) == 1 and not NO_VERTEBRA.search(name) else None
 
 
 def segmentsByLevel(segmentationNode):
