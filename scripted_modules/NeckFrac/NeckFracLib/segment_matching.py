@@ -178,5 +178,11 @@ def _paint(labels, toWorld, mask, affine, value):
     target = labels[tuple(slice(a, b) for a, b in zip(lower, upper, strict=True))]
     turn = onto[:3, :3][::-1, ::-1]
     start = turn @ lower + onto[:3, 3][::-1]
-    found = ndimage.affine_transform(mask.view(np.uint8), turn, start, target.shape, order=0)
+    steps = np.rint(start).astype(int)
+    if np.abs(turn - np.eye(3)).max() < 1e-6 and np.abs(start - steps).max() < 1e-3 and (steps >= 0).all():
+        # The same grid, moved by whole voxels, as for a segmentation that was made on this volume: no sampling.
+        found = mask[tuple(slice(a, a + n) for a, n in zip(steps, target.shape, strict=True))]
+        target = target[tuple(slice(n) for n in found.shape)]
+    else:
+        found = ndimage.affine_transform(mask.view(np.uint8), turn, start, target.shape, order=0)
     target[(found > 0) & (target == 0)] = value
