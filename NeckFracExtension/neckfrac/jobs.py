@@ -84,7 +84,7 @@ def analyze(request: Request, desk: Desk) -> dict[str, Any]:
 
     volume: an uncompressed .npy of HU, [z, y, x]. affine: 4x4, voxel (i, j, k) to mm in LPS. identity: fields of
     `StudyIdentity`. labels: an .npy of uint8 on the same grid with C1...C7 (see `anatomy`), to be used instead of
-    segmenting. options: device, operating_point, models_dir, threads, anchors, leave_out. The folder then holds
+    segmenting. options: device, operating_point, models_dir, threads, anchors, leave_out, explain. The folder holds
     labels.npy, heat.npy, findings.json, and anchors.npy when anchors were asked for and found.
     """
     result = Path(request["result"])
@@ -92,6 +92,8 @@ def analyze(request: Request, desk: Desk) -> dict[str, Any]:
     with desk.whole(result) as folder:
         study = read_study(request)
         how = {"operating_point": options.get("operating_point") or "balanced", "anchors": bool(options.get("anchors"))}
+        if options.get("explain"):
+            how["explain"] = options["explain"]
         if request.get("labels"):
             how["labels"] = read_array(Path(request["labels"]))
         analysis = desk.engine(options).analyze(study, **how, progress=desk.progress)

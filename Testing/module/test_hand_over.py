@@ -91,3 +91,10 @@ def test_results_on_another_grid_are_refused(hand_over, tmp_path):
             np.save(tmp_path / "result" / name, np.zeros((3, 4, 6 if name == wrong else 5), np.uint8))
         with pytest.raises(ValueError, match="grid"):
             hand_over.readAnalysis(tmp_path, np.eye(4))
+
+
+def test_only_an_explanation_that_is_asked_for_is_passed_on(hand_over, tmp_path):
+    volume = node_of(hand_over.scene, np.zeros((4, 5, 6), np.int16))
+    for asked, passed in ((None, None), ("heat", None), ("grad-cam", "grad-cam")):
+        options = hand_over.analyzeArguments(volume, tmp_path, "balanced", "cpu", explanation=asked)["options"]
+        assert options.get("explain") == passed

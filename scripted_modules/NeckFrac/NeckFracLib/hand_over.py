@@ -99,12 +99,15 @@ def writeVolume(volumeNode, folder):
     return path
 
 
-def analyzeArguments(volumeNode, folder, operatingPoint, device, leaveOut=(), labels=None):
+def analyzeArguments(volumeNode, folder, operatingPoint, device, leaveOut=(), labels=None, explanation=None):
     """What the worker's job `analyze` takes for one volume; writes the voxels to `folder`.
 
     labels: levels that are segmented already, uint8 [z, y, x] on the volume's voxels; None: to be segmented.
+    explanation: what draws the heat map, None or "heat": the networks' own.
     """
     options = {"device": device, "operating_point": operatingPoint, "anchors": True, "leave_out": list(leaveOut)}
+    if explanation not in (None, "heat"):
+        options["explain"] = explanation
     arguments = {
         "volume": str(writeVolume(volumeNode, folder)),
         "affine": affineOf(volumeNode).tolist(),

@@ -46,6 +46,7 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
         onFinished=None,
         leaveOut=(),
         segmentationNode=None,
+        explanation=None,
     ):
         """Analyze a CT volume and fill the scene; the result takes the place of an earlier one of the same volume.
 
@@ -53,11 +54,12 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
         onProgress(stage, fraction) and onFinished(run) are called on the main thread.
         leaveOut: members of the ensemble that are not asked, by name.
         segmentationNode: C1 to C7 that are segmented already, taken as they are; None: they are segmented.
+        explanation: what draws the heat map: heat (the networks' own), grad-cam or smooth-grad.
         Returns the nodes, or with waitForCompletion=False the AnalysisRun at once.
         Raises ValueError for a volume or segmentation that can't be used, JobError for a run without a result.
         """
         run = self.begin(
-            volumeNode, operatingPoint, device, onProgress, onFinished, leaveOut, segmentationNode=segmentationNode
+            volumeNode, operatingPoint, device, onProgress, onFinished, leaveOut, segmentationNode, explanation
         )
         if not waitForCompletion:
             self.jobs.follow()
@@ -74,6 +76,7 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
         onFinished=None,
         leaveOut=(),
         segmentationNode=None,
+        explanation=None,
     ):
         """Start what `process` does; the AnalysisRun, which `jobs.wait` or `jobs.follow` brings to its end."""
         reason = hand_over.reasonAgainst(volumeNode)
@@ -87,7 +90,9 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
         affine = hand_over.affineOf(volumeNode)
         return self.jobs.start(
             "analyze",
-            lambda folder: hand_over.analyzeArguments(volumeNode, folder, operatingPoint, device, leaveOut, labels),
+            lambda folder: hand_over.analyzeArguments(
+                volumeNode, folder, operatingPoint, device, leaveOut, labels, explanation
+            ),
             lambda run: self._fillScene(run, volumeNode, affine, segmentationNode),
             onProgress,
             onFinished=onFinished,

@@ -36,6 +36,22 @@ class Device(enum.Enum):
         return {"auto": _("Automatic"), "cpu": _("CPU"), "cuda": _("GPU (CUDA)")}[self.value]
 
 
+class Explanation(enum.Enum):
+    """What draws the heat map."""
+
+    own = "heat"
+    gradCam = "grad-cam"
+    smoothGrad = "smooth-grad"
+
+    def label(self):
+        """The text that Slicer's parameter node shows in the combo box."""
+        return {
+            "heat": _("The networks' own"),
+            "grad-cam": _("Grad-CAM"),
+            "smooth-grad": _("SmoothGrad"),
+        }[self.value]
+
+
 @parameterNodeWrapper
 class NeckFracParameterNode:
     """
@@ -43,6 +59,7 @@ class NeckFracParameterNode:
     inputSegmentation - C1 to C7 that are segmented already and used instead of segmenting; None: they are segmented.
     operatingPoint - where the threshold lies.
     device - where the networks run.
+    explanation - what draws the heat map.
     leftOutModels - members of the ensemble that the next run leaves out, separated by commas (see models.py).
     showAnchors - whether T1 and the skull base are shown.
     showBoxes, showSegmentation, show3D, showHeat - what the views show of a result.
@@ -56,6 +73,7 @@ class NeckFracParameterNode:
     inputSegmentation: vtkMRMLSegmentationNode
     operatingPoint: OperatingPoint = OperatingPoint.balanced
     device: Device = Device.auto
+    explanation: Explanation = Explanation.own
     leftOutModels: str = ""
     showAnchors: bool = False
     showBoxes: bool = True

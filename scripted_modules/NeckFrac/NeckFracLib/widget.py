@@ -220,6 +220,7 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 onFinished=self.onFinished,
                 leaveOut=models.leftOut(self._parameterNode.leftOutModels),
                 segmentationNode=segmentationNode,
+                explanation=self._parameterNode.explanation.value,
             )
             self._showProgress(_("Starting…"), 0)
         self.update()
@@ -232,6 +233,7 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             "Taking the segmentation": _("Taking the segmentation"),
             "Looking for fractures": _("Looking for fractures"),
             "Drawing boxes": _("Drawing boxes"),
+            "Explaining": _("Explaining"),
         }
         self._showProgress(stages.get(stage, stage), fraction)
 
