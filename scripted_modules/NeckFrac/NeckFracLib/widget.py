@@ -12,6 +12,7 @@ from . import hand_over, install, models
 from .batch_section import BatchSection
 from .engine_path import ensureEngine
 from .export_section import ExportSection
+from .inspect_section import InspectSection
 from .logic import NeckFracLogic
 from .models_section import ModelsSection
 from .results_section import ResultsSection
@@ -42,6 +43,7 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = self.makeLogic()
         self.results = self._addSection(ResultsSection, onSelected=lambda level: self.review.setLevel(level))
         self.review = self._addSection(ReviewSection, onChanged=self.update, onDetectAgain=self.onDetectAgain)
+        self.inspect = self._addSection(InspectSection, onChanged=self.update)
         self.export = self._addSection(ExportSection, onChanged=self.update)
         self.batch = self._addSection(BatchSection, onChanged=self.update)
         self.models = self._addSection(ModelsSection, onChanged=self.update)
