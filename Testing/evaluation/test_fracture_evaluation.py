@@ -46,7 +46,7 @@ from neckfrac.simulate.scanner import Scanner
 from neckfrac.simulate.study import Grid, Variation, simulate_study
 from neckfrac.training.rsna import RSNAData
 from neckfrac.volume import CTVolume
-from pipeline.test_analyze import knowing, phantom
+from pipeline_phantom import knowing, phantom
 from simulate.conftest import make_toy_neck
 from tiny_networks import write_models
 

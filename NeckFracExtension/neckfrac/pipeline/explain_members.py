@@ -14,14 +14,15 @@ from ..errors import Cancelled, InputError, first_line
 from ..progress import Progress
 from ..volume import CTVolume
 from .classify import SHARPNESS, Opinion, field_corners, present
-from .crops import VertebraCrop, axial_slices, cut, vertebra_crop
+from .crops import VertebraCrop, axial_slices, cut, extents, vertebra_crop
 from .explain import draw
+from .grids import AIR, Lattice, resample
 from .intensity import Intensity
+from .sagittal import lattice_of_planes, nine_planes, shown
 from .saliency import GRAD_CAM, SMOOTH_GRAD, Score, Watched, saliency
 from .segment import Segmented
 
 if TYPE_CHECKING:
-
     from .engine import Networks
 
 HEAT = "heat"
@@ -143,11 +144,11 @@ def explain_slices(
         cuts = np.flatnonzero(areas)
         if not len(cuts):
             continue
-        shown = np.arange(cuts[0], cuts[-1] + 1)
-        chosen = (step * shown).tolist()
+        rows = np.arange(cuts[0], cuts[-1] + 1)
+        chosen = (step * rows).tolist()
         corners = field_corners(segmented, chosen, field)
         images = axial_slices(hu, chosen, corners, field, size, intensity)[None].to(device)
-        weights = torch.from_numpy(areas[shown] / areas.sum()).to(device)
+        weights = torch.from_numpy(areas[rows] / areas.sum()).to(device)
         label = LEVEL_NAMES.index(name) + 1
         single = hasattr(network, "classifiers")  # then one of the eight answers alone
         score = Score(
@@ -163,13 +164,51 @@ def explain_slices(
         for square, picture, (y, x) in zip(whole, found, corners - corner, strict=True):
             square[y : y + window[0], x : x + window[1]] = picture
         where = (np.array(chosen), (int(corner[0]), int(corner[1])))
-        crop = VertebraCrop(*where, intensity(cut(hu, *where, side, -1024))[:, None])
+        crop = VertebraCrop(*where, intensity(cut(hu, *where, side, AIR))[:, None])
         heat[name] = (crop, scaled(whole, cut(torch.from_numpy(mask), *where, side, False)))
     return heat
 
 
+def explain_sagittal(
+    segmented: Segmented, network: nn.Module, *, levels: list[str], method: str, intensity: Intensity,
+    device: torch.device, progress: Progress,
+) -> LevelHeat:  # fmt: skip
+    """For the member that looks at nine sagittal images, as `classify_sagittal` asks it; between them, interpolated."""
+    heat: LevelHeat = {}
+    if not segmented.labels.any():
+        return heat
+    hu, labels = nine_planes(segmented)
+    images = intensity(torch.from_numpy(shown(hu, labels)))[None].to(device)
+    labels, planes = torch.from_numpy(labels).long()[None].to(device), lattice_of_planes(segmented)
+    for name, mask, part in present(segmented, levels, progress):
+        number = LEVEL_NAMES.index(name) + 1
+        if method == HEAT:
+            with torch.inference_mode():
+                found = network(images, labels)["heat"][0].float().sigmoid().cpu().numpy()
+        else:
+            score = Score(network, lambda network, x, n=number: network(x[:, :, 0], labels)["logits"][:, n])
+            found = saliency(score, images[:, :, None], method, progress=part)
+        found = F.interpolate(torch.from_numpy(found)[:, None], planes.shape[:2], mode="bilinear")[:, 0].numpy()
+        (z, last), *sides = extents(torch.from_numpy(mask))
+        heights, side = np.arange(z, last + 1), max(b - a + 1 for a, b in sides)
+        where = (heights, tuple((a + b + 1 - side) // 2 for a, b in sides))
+        origin = segmented.lattice.to_points(np.array([z, *where[1]]))
+        box = Lattice((len(heights), side, side), segmented.lattice.spacing, tuple(map(float, origin)))
+        volume = CTVolume(np.ascontiguousarray(np.moveaxis(found, 0, 2)), planes.affine)
+        own = cut(torch.from_numpy(mask), *where, side, False)
+        crop = VertebraCrop(*where, intensity(cut(torch.from_numpy(segmented.hu), *where, side, AIR))[:, None])
+        there = resample(volume, box, fill=0.0)
+        heat[name] = (crop, there if method == HEAT else scaled(there, own))
+    return heat
+
+
 # By the step that a bundle names, as `members.CLASSIFY`.
-EXPLAIN = {"slices": explain_slices, "vertebrae": explain_vertebrae, "planes": explain_planes}
+EXPLAIN = {
+    "slices": explain_slices,
+    "vertebrae": explain_vertebrae,
+    "planes": explain_planes,
+    "sagittal": explain_sagittal,
+}
 
 
 def scaled(heat: np.ndarray, mask: torch.Tensor) -> np.ndarray:

@@ -20,8 +20,8 @@ MARGIN = 12  # mm around the levels that are shown; what lies beyond is blank, i
 LEAST_CELLS = 60  # voxels of a level in the nine images (0.24 ml) below which they say nothing of it
 
 
-def nine_planes(segmented: Segmented) -> tuple[np.ndarray, np.ndarray]:
-    """int16 HU and uint8 labels [PLANES, ROWS, COLUMNS] about the middle of the segmented levels; right side first.
+def lattice_of_planes(segmented: Segmented) -> Lattice:
+    """Where the nine images lie: z, y, and across (one plane a voxel), about the middle of the segmented levels.
 
     The levels' labels must hold a voxel.
     """
@@ -32,8 +32,12 @@ def nine_planes(segmented: Segmented) -> tuple[np.ndarray, np.ndarray]:
     shape, spacing = (ROWS, COLUMNS, PLANES), (1.0, 1.0, PLANE_GAP)
     half = (np.array(shape[::-1]) - 1) / 2 * spacing[::-1]
     origin = segmented.lattice.to_points(middle) - half
-    lattice = Lattice(shape, spacing, tuple(float(value) for value in origin))
-    affine = segmented.lattice.affine
+    return Lattice(shape, spacing, tuple(float(value) for value in origin))
+
+
+def nine_planes(segmented: Segmented) -> tuple[np.ndarray, np.ndarray]:
+    """int16 HU and uint8 labels [PLANES, ROWS, COLUMNS] on `lattice_of_planes`; right side first."""
+    lattice, affine = lattice_of_planes(segmented), segmented.lattice.affine
     hu = resample(CTVolume(segmented.hu, affine), lattice)
     labels = resample(CTVolume(segmented.labels, affine), lattice, nearest=True, fill=0)
     return tuple(np.ascontiguousarray(np.moveaxis(part, 2, 0)) for part in (hu, labels))
