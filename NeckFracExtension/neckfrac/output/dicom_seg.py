@@ -14,8 +14,8 @@ from ..errors import InputError
 from ..findings import Findings
 from ..volume import CTVolume
 from .dicom_codes import ANATOMICAL_STRUCTURE, ARTIFICIAL_INTELLIGENCE, Concept
-from .dicom_source import SourceSeries, read_source
-from .dicom_writing import need_highdicom, new_object, new_uid, write_whole
+from .dicom_source import SourceSeries, need_highdicom, read_source
+from .dicom_writing import new_object, new_uid, write_whole
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

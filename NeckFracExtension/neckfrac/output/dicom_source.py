@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,11 +18,11 @@ from ..intake.dicom_series import Stack, arrange
 from ..intake.study import Source, series_files
 from ..progress import Progress
 from ..volume import CTVolume
-from .dicom_writing import FROM_ARCHIVE, need_highdicom
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+FROM_ARCHIVE = "Export the series from the archive with its original headers."
 ON_GRID = 0.05  # voxels that a labelmap may lie off the series' own grid and still be taken for it
 # Type 2 elements of the patient and study modules (PS3.3 C.7.1.1, C.7.2.1): must be there, may be empty.
 MAY_BE_EMPTY = (
@@ -91,6 +91,18 @@ class SourceSeries:
         turned = labels.voxels.transpose([2 - found[target] for target in (2, 1, 0)])
         result[np.ix_(*filled)] = turned[np.ix_(*taken)]
         return result
+
+
+def need_highdicom() -> Any:
+    """The module highdicom. Raises InputError, with how to install it, when it is missing."""
+    try:
+        import highdicom
+    except ImportError as error:
+        raise InputError(
+            "Writing DICOM results needs highdicom, which is not installed.",
+            advice="Install it: pip install 'neckfrac[dicom]', or pip install 'highdicom>=0.28'.",
+        ) from error
+    return highdicom
 
 
 def source_of(study: Source, identity: StudyIdentity) -> SourceSeries:

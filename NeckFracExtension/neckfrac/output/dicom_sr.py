@@ -12,8 +12,8 @@ from .. import DISCLAIMER, __version__
 from ..anatomy import LEVEL_BY_NAME
 from ..findings import NEGATIVE, POSITIVE, REJECTED, Box, Findings, VertebraFinding
 from . import dicom_codes as codes
-from .dicom_source import SourceSeries, read_source
-from .dicom_writing import need_highdicom, new_object, new_uid, write_whole
+from .dicom_source import SourceSeries, need_highdicom, read_source
+from .dicom_writing import new_object, new_uid, write_whole
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -12,25 +12,10 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..errors import InputError
 from ..intake.dicom_headers import quiet_pydicom
+from .dicom_source import FROM_ARCHIVE, SourceSeries
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
-
-    from .dicom_source import SourceSeries
-
-FROM_ARCHIVE = "Export the series from the archive with its original headers."
-
-
-def need_highdicom() -> Any:
-    """The module highdicom. Raises InputError, with how to install it, when it is missing."""
-    try:
-        import highdicom
-    except ImportError as error:
-        raise InputError(
-            "Writing DICOM results needs highdicom, which is not installed.",
-            advice="Install it: pip install 'neckfrac[dicom]', or pip install 'highdicom>=0.28'.",
-        ) from error
-    return highdicom
 
 
 @contextmanager

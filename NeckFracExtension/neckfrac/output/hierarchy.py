@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..findings import Findings
-
-if TYPE_CHECKING:
-    from .result import SceneNodes
+from .scene_nodes import SceneNodes
 
 FOLDER = "NeckFrac findings"
 

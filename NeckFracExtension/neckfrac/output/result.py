@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..findings import Findings
 from .boxes import LEVEL, match_boxes, tell_boxes
 from .hierarchy import folder_of, place
 from .probabilities import fill_table
+from .scene_nodes import SceneNodes
 
 RESULT, VOLUME = "NeckFrac.Result", "NeckFrac.Volume"  # attribute of what a result made; reference to its CT
 SEGMENTATION = "NeckFrac.Segmentation"  # reference of the findings to the segmentation that they are of
 FINDINGS = "NeckFrac.Findings"  # attribute of the text node that holds them as JSON
-
-
-@dataclass
-class SceneNodes:
-    """The nodes that `populate_scene` made (or was given, for the volume)."""
-
-    volume: Any = None
-    segmentation: Any = None
-    heat: Any = None
-    table: Any = None
-    text: Any = None
-    rois: dict[str, Any] = field(default_factory=dict)
-
-    def all(self) -> list[Any]:
-        nodes = [self.volume, self.segmentation, self.heat, self.table, self.text, *self.rois.values()]
-        return [node for node in nodes if node is not None]
 
 
 def mark(node: Any, volume_node: Any) -> None:

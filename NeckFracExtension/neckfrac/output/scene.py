@@ -13,7 +13,8 @@ from ..findings import Analysis
 from .all_or_nothing import all_or_nothing
 from .hierarchy import arrange
 from .mrml import image, ras_affine
-from .result import SceneNodes, mark, remove_result, result_of, show_findings
+from .result import mark, remove_result, result_of, show_findings
+from .scene_nodes import SceneNodes
 from .segments import add_segmentation
 
 if TYPE_CHECKING:

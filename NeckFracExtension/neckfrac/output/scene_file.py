@@ -12,7 +12,7 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from ..findings import Analysis
     from ..progress import Progress
-    from .result import SceneNodes
+    from .scene_nodes import SceneNodes
 
 ADVICE = "Install it with: pip install 'neckfrac[scene]'"
 # Slicer's own interpreter (PythonSlicer) without the application: there `import slicer` brings MRML's core alone, and
