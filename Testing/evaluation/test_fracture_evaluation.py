@@ -31,7 +31,6 @@ from neckfrac.evaluation.fractures import (
     evaluate_cases,
     evaluate_simulated_fractures,
     vertebra_boxes,
-    with_every_box,
 )
 from neckfrac.evaluation.fractures import run as run_road
 from neckfrac.findings import Analysis, Box, StudyIdentity
@@ -41,6 +40,7 @@ from neckfrac.pipeline.engine import Networks
 from neckfrac.progress import Progress
 from neckfrac.simulate.export import export_nrrd, read_truth, truth_of
 from neckfrac.simulate.fractures.fracture import make_fracture
+from neckfrac.simulate.graft import SOURCE
 from neckfrac.simulate.rsna_layout import write_rsna_layout
 from neckfrac.simulate.scanner import Scanner
 from neckfrac.simulate.study import Grid, Variation, simulate_study
@@ -218,7 +218,7 @@ def test_the_worst_errors_are_pictured_and_no_others(evaluated):
 
 def test_a_picture_shows_the_true_fracture_and_the_box_that_was_drawn(models):
     truth, networks = of_phantom(True), knowing(models)
-    analysis, cost = run_road(truth, with_every_box(networks), Progress())
+    analysis, cost = run_road(truth, networks, Progress())
     picture = draw(truth, analysis, "C5")
     assert picture.dtype == np.uint8 and picture.shape[2] == 3 and cost["seconds"] > 0
     for color in (TRUE, ANSWERED):
@@ -264,10 +264,25 @@ def test_the_report_of_patients_does_not_speak_of_simulation(evaluated):
     assert "somebody chose and labelled" in page and "All studies are simulated" not in page
 
 
-def test_every_level_gets_its_box_and_no_probability_changes(networks):
-    boxing = with_every_box(networks)
-    assert set(boxing.ensemble.thresholds["balanced"].values()) == {0.0}
-    assert networks.ensemble.thresholds["balanced"]["C1"] > 0 and boxing.ensemble.levels == networks.ensemble.levels
+def test_improbable_levels_count_in_the_free_response_curve_with_the_box_that_they_would_get(evaluated):
+    _, out, _, _ = evaluated
+    records = [json.loads(line) for line in (out / RECORDS).read_text(encoding="utf-8").splitlines()[1:]]
+    for one in records:
+        told = [level for level, probability in one["probabilities"].items() if probability is not None]
+        assert [box["level"] for box in one["boxes"]] == told
+
+
+def test_grafts_into_a_given_ct_are_read_and_told_apart(broken, models, tmp_path):
+    whole = tmp_path / "cases" / "graft"
+    export_nrrd(broken, whole)
+    truth = json.loads((whole / "truth.json").read_text(encoding="utf-8"))
+    for key in ("scanner", "pose", "tissue"):
+        truth.pop(key, None)  # of a given CT nobody knows them
+    (whole / "truth.json").write_text(json.dumps({**truth, "source": SOURCE}), encoding="utf-8")
+    result = fractures.evaluate_fractures(knowing(models), tmp_path / "cases", tmp_path / "out")
+    assert "grafted into given CT" in result["on"] and "kernel" not in result["strata"]
+    page = (tmp_path / "out" / REPORT).read_text(encoding="utf-8")
+    assert "seams of a graft" in page and "All studies are simulated" not in page
 
 
 def test_the_box_of_a_vertebra_lies_around_its_voxels():

@@ -54,10 +54,14 @@ class Known:
 
 @dataclass(frozen=True)
 class Case:
-    """A study that is simulated or read only when it is needed; name: its own among all cases."""
+    """A study that is simulated or read only when it is needed; name: its own among all cases.
+
+    grafted: whether simulated fractures were put into a CT that was given.
+    """
 
     name: str
     read: Callable[[], Known]
+    grafted: bool = False
 
 
 def simulated_cases(
@@ -119,7 +123,8 @@ def folder_cases(folder: Path) -> Iterator[Case]:
 
     Raises InputError when there is none.
     """
-    from ..simulate.export import TRUTH
+    from ..simulate.export import TRUTH, read_truth
+    from ..simulate.graft import SOURCE as GRAFTED
 
     folder = Path(folder)
     found = sorted(path.parent for path in [folder / TRUTH, *folder.glob(f"*/{TRUTH}")] if path.is_file())
@@ -130,7 +135,7 @@ def folder_cases(folder: Path) -> Iterator[Case]:
             advice="Give a folder that neckfrac simulate wrote, or a folder of such folders.",
         )
     for place in found:
-        yield Case(place.name, partial(_read, place))
+        yield Case(place.name, partial(_read, place), read_truth(place / TRUTH).get("source") == GRAFTED)
 
 
 def _read(folder: Path) -> Known:
@@ -186,7 +191,12 @@ def known(study: Study, truth: dict[str, Any], labels: np.ndarray | None, fractu
 
 
 def strata_of_study(truth: dict[str, Any]) -> dict[str, str]:
-    """Pose (by 10 degrees about each axis), scanner, field of view and hardware of a simulated study."""
+    """Pose (by 10 degrees about each axis), scanner, field of view and hardware of a simulated study.
+
+    Of a given CT that fractures were grafted into nothing of that is known.
+    """
+    if "scanner" not in truth:
+        return {}
     scanner, turn = truth["scanner"], truth["pose"]["rotation_degrees"]
     cut = [side for side in ("above", "below") if scanner[f"cut_{side}"]]
     field_of_view = f"cut from {' and '.join(cut)}" if cut else "round" if scanner["round"] else "whole"

@@ -48,7 +48,7 @@ def draw(known: Known, analysis: Analysis, level: str) -> np.ndarray:
     from ..output.images import frame, write
     from ..output.planes import Plane, gray, sample
 
-    answered = next((finding.box for finding in analysis.findings.levels if finding.level == level), None)
+    answered = next((finding.region for finding in analysis.findings.levels if finding.level == level), None)
     true = next((marked.box for marked in known.boxes or () if marked.level == level), None)
     center = _center(true or answered, analysis, known, level)
     pictures = []

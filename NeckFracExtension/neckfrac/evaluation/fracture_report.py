@@ -93,7 +93,12 @@ def table(heads: Iterable[str], rows: Iterable[tuple[str, list[str]]]) -> str:
 def limits_of(result: dict[str, Any]) -> list[str]:
     """What a reader must know before any figure."""
     said = []
-    if "simulated" in result["on"]:
+    if "grafted" in result["on"]:
+        said.append(
+            "The CT was given, the fractures in it are simulated and grafted: they come from the simulator that the "
+            "networks were trained with, and the seams of a graft may give it away."
+        )
+    elif "simulated" in result["on"]:
         said.append(
             "All studies are simulated: necks, fractures, look-alikes and scanner come from the same simulator that "
             "the networks were trained with. Fractures of patients look different; expect less there, how much less "

@@ -7,8 +7,6 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from copy import copy
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +102,8 @@ def evaluate_fractures(
         cases = list(rsna_cases(data))
     else:
         cases = list(folder_cases(folder))
+        if any(case.grafted for case in cases):
+            on = "simulated fractures grafted into given CT"
     options = {"source": {"seed": None, "anatomy": name}, "command": f"neckfrac evaluate fractures {name}", "on": on}
     return evaluate_cases(networks, cases, out, **options, progress=progress)
 
@@ -124,7 +124,6 @@ def evaluate_cases(
     if not cases:
         raise InputError("There is no study to evaluate.", advice="Give a folder with studies, or --studies.")
     records = Records(out / RECORDS, {"on": on, **source, "bundles": bundles})
-    boxing = with_every_box(networks)
     for n, case in enumerate(cases):
         if records.has(case.name):
             continue
@@ -132,7 +131,7 @@ def evaluate_cases(
         part.step(0.0)
         known = case.read()
         part.step(0.3)
-        analysis, cost = run(known, boxing, part.part(0.3, 1.0))
+        analysis, cost = run(known, networks, part.part(0.3, 1.0))
         records.add(record(case.name, known, analysis, cost))
         keep_worst(out, records.records, networks.ensemble.thresholds, case.name, known, analysis)
     names = {case.name for case in cases}
@@ -149,17 +148,6 @@ def evaluate_cases(
     (out / RESULT).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     write_report(result, out)
     return result
-
-
-def with_every_box(networks: Networks) -> Networks:
-    """The same networks with thresholds of 0, so that every level gets its box; probabilities stay as they are.
-
-    Without the boxes of improbable fractures there would be no free-response curve.
-    """
-    open_to_all = copy(networks)
-    thresholds = {point: dict.fromkeys(values, 0.0) for point, values in networks.ensemble.thresholds.items()}
-    open_to_all.ensemble = replace(networks.ensemble, thresholds=thresholds)
-    return open_to_all
 
 
 def run(known: Known, networks: Networks, progress: Progress) -> tuple[Analysis, dict[str, Any]]:
