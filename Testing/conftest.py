@@ -1,6 +1,11 @@
 """What several folders of tests share."""
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says what else the machine does, not what the code does.
+settings.register_profile("neckfrac", deadline=None)
+settings.load_profile("neckfrac")
 
 
 @pytest.fixture(scope="module")

@@ -67,7 +67,7 @@ def test_all_48_orientations_turn_to_the_patient_s_axes_and_back(axes, signs):
     assert same == Reorientation((0, 1, 2), (), canonical.shape) and again.shape == canonical.shape
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(affines())
 def test_oblique_volumes_keep_every_voxel_in_its_place(affine):
     volume = numbered(affine)
@@ -82,7 +82,7 @@ def test_oblique_volumes_keep_every_voxel_in_its_place(affine):
     assert (np.diag(canonical.directions) >= 0).all()
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(affines(), arrays(np.float64, (7, 3), elements=finite))
 def test_indices_and_points_are_each_other_s_inverse(affine, indices):
     volume = numbered(affine)
@@ -100,7 +100,7 @@ def test_an_index_counts_z_first_and_a_point_x_first():
 corner = st.integers(-3, 9)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(affines(), st.tuples(corner, corner, corner), st.tuples(corner, corner, corner))
 def test_a_crop_keeps_every_voxel_in_its_place(affine, lower, upper):
     volume = numbered(affine)

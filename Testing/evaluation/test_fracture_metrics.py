@@ -54,7 +54,7 @@ def brute_auc(scores, truths, weights) -> float:
 
 
 @given(answers)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_auc_counts_pairs_in_order_with_ties_as_halves(rows):
     scores, truths = np.array([s for s, _ in rows]) / 6, np.array([t for _, t in rows])
     weights = np.random.default_rng(len(rows)).integers(0, 4, (3, len(rows))).astype(np.float32)
@@ -67,7 +67,7 @@ def test_auc_counts_pairs_in_order_with_ties_as_halves(rows):
 
 
 @given(answers)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_turning_the_scores_around_turns_the_auc_around(rows):
     scores, truths = np.array([s for s, _ in rows]) / 6, np.array([t for _, t in rows])
     there = weighted_auc(scores, truths, once(len(rows)))[0]

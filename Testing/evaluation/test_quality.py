@@ -21,7 +21,7 @@ def neck(request):
     return labels.copy(), affine
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(
     person=st.sampled_from(PEOPLE), degrees=st.integers(-40, 40), axis=st.integers(0, 2),
     scale=st.sampled_from((0.6, 0.8, 1.0, 1.2)), thick=st.sampled_from((1, 2)),

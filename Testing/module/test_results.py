@@ -94,7 +94,7 @@ def test_a_box_that_was_moved_is_kept_with_the_finding(world):
 verdicts = st.tuples(st.sampled_from(LEVEL_NAMES[:6]), st.sampled_from(["confirmed", "rejected", "added", None]))
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(verdicts, min_size=1, max_size=6), st.integers(1, 6))
 def test_undo_and_redo_go_back_and_forth_through_every_review(world, reviews, back):
     _, volume, results = world

@@ -70,7 +70,7 @@ def case(tmp_path_factory):
     return files, labels_of(read_study(folder).volume.affine)
 
 
-@settings(max_examples=5, deadline=None, derandomize=True, phases=[Phase.generate])
+@settings(max_examples=5, derandomize=True, phases=[Phase.generate])
 @given(
     angles=st.tuples(*[st.floats(-180, 180)] * 3),
     axes=st.permutations([0, 1, 2]),
