@@ -40,7 +40,7 @@ def draw(folder: Path) -> Path:
             for part in (panel.widget.ui.sections.findChildren(type(panel.ui.resultsCollapsibleButton))):
                 if part.objectName.startswith(name):
                     part.hide()
-        panel.picture(folder / "panel.png", 460, 960)
+        panel.picture(folder / "panel.png", 460, 1040)
     return folder / "panel.png"
 
 
