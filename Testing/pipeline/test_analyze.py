@@ -285,3 +285,10 @@ def test_a_given_segmentation_moves_what_is_looked_at(engine):
 def test_a_segmentation_that_can_not_be_used_is_refused(engine, labels, words):
     with pytest.raises(InputError, match=words):
         engine.analyze(study(phantom()[0]), labels=labels)
+
+
+def test_what_is_said_of_the_levels_does_not_hang_on_the_anchors(engine, upright):
+    shown = engine.analyze(study(phantom()[0]), anchors=True)
+    assert replace(shown.findings, timings={}) == replace(upright.findings, timings={})
+    assert np.array_equal(shown.labels, upright.labels) and np.array_equal(shown.heat, upright.heat)
+    assert shown.anchors is not None and shown.anchors.shape == shown.labels.shape

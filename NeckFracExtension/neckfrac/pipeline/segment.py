@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -31,7 +33,8 @@ class Segmented:
     hu: int16, labels: uint8 (0 or a level's label), bone: uint8 (0...255, how sure a voxel is any level),
     level: uint8 (the likeliest level, also where there is no bone); all [z, y, x] on `lattice`.
     windows: int [z, 2], first row and column of each slice's window; window: its side in voxels.
-    anchors: uint8, T1 and SKULL where these lie, or None when they were not asked for.
+    anchors: uint8, T1 and SKULL where these lie, or None when they were not asked for; on `anchor_lattice`, which has
+    more slices than `lattice`.
     """
 
     hu: np.ndarray
@@ -42,6 +45,7 @@ class Segmented:
     windows: np.ndarray
     window: int
     anchors: np.ndarray | None = None
+    anchor_lattice: Lattice | None = None
 
     def of(self, name: str) -> np.ndarray:
         """Mask [z, y, x] of one level."""
@@ -69,46 +73,72 @@ def segment(
     batch: int = 8,
 ) -> Segmented:
     """Segment the levels that were located. volume: canonical axes. anchors: T1 and the skull's base as well."""
-    probabilities = located.probabilities
-    absent = [level.label for level in LEVELS if level.name not in located.centers]
-    lattice, windows = lattice_along(_wanted(located, anchors), located.lattice, window)
+    lattice, windows = lattice_along(located.spine, located.lattice, window)
     hu = resample(volume, lattice)
     edge = bone_edge(hu)
     progress.step(0.1)
-
-    padded = np.pad(hu, ((neighbours, neighbours), (0, 0), (0, 0)), mode="edge")
-    bone = np.zeros(lattice.shape, np.uint8)
-    level = np.zeros(lattice.shape, np.uint8)
-    labels = np.zeros(lattice.shape, np.uint8)
-    other = np.zeros(lattice.shape, np.uint8) if anchors else None
-    slices = [z for z in range(lattice.shape[0]) if hu[z].max() > 150]
-    for start in range(0, len(slices), batch):
-        progress.step(0.1 + 0.8 * start / len(slices))
-        chosen = slices[start : start + batch]
-        views = [(slice(y, y + window), slice(x, x + window)) for y, x in windows[chosen]]
-        stacks = np.stack([padded[(slice(z, z + 2 * neighbours + 1), *v)] for z, v in zip(chosen, views, strict=True)])
-        image = intensity(torch.from_numpy(stacks).to(device))
-        prior = sample_prior(probabilities, located.lattice, lattice, chosen, windows[chosen], window).to(device)
-        with reduced_precision(device):
-            logits = network(torch.cat([image, prior], dim=1).contiguous(memory_format=torch.channels_last))
-        logits = logits.float()
-        logits[:, absent] = -20.0
-        shares = logits.softmax(dim=1)
+    ask = partial(
+        _shares, located=located, network=network, intensity=intensity, window=window, neighbours=neighbours,
+        device=device, batch=batch,
+    )  # fmt: skip
+    bone, level, labels = (np.zeros(lattice.shape, np.uint8) for _ in range(3))
+    # Anchors have a grid of their own, more slices of the same: what is said of the levels must not hang on them.
+    wide, wide_windows, below = with_anchors(located, lattice, windows, window) if anchors else (lattice, windows, 0)
+    other = np.zeros(wide.shape, np.uint8) if anchors else None
+    share = (lattice.shape[0] / wide.shape[0]) * 0.8
+    for done, chosen, middle, shares in ask(hu, lattice, windows, range(lattice.shape[0])):
+        progress.step(0.1 + share * done)
         any_level = shares[:, 1 : N_LEVELS + 1].sum(dim=1)
-        any_level = toward_edge(any_level, torch.from_numpy(stacks[:, neighbours]).to(device), edge)
+        any_level = toward_edge(any_level, torch.from_numpy(middle).to(device), edge)
         likeliest = shares[:, 1 : N_LEVELS + 1].argmax(dim=1) + 1
         is_bone = (any_level > 0.5).cpu().numpy()
         any_level = (any_level * 255).to(torch.uint8).cpu().numpy()
         likeliest = likeliest.to(torch.uint8).cpu().numpy()
-        for n, (z, view) in enumerate(zip(chosen, views, strict=True)):
+        for n, (z, view) in enumerate(chosen):
             bone[(z, *view)], level[(z, *view)] = any_level[n], likeliest[n]
             labels[(z, *view)] = likeliest[n] * is_bone[n]
         if other is not None:
-            named = shares.argmax(dim=1).to(torch.uint8).cpu().numpy()
-            for n, (z, view) in enumerate(zip(chosen, views, strict=True)):
-                other[(z, *view)] = np.where(np.isin(named[n], (T1, SKULL)), named[n], 0)
+            _name_anchors(other, [(z + below, view) for z, view in chosen], shares)
+    if other is not None:
+        beyond = [z for z in range(wide.shape[0]) if not below <= z < below + lattice.shape[0]]
+        for done, chosen, _, shares in ask(resample(volume, wide), wide, wide_windows, beyond):
+            progress.step(0.1 + share + (0.8 - share) * done)
+            _name_anchors(other, chosen, shares)
     _drop_fragments(labels, bone)
-    return Segmented(hu, labels, bone, level, lattice, windows, window, other)
+    return Segmented(hu, labels, bone, level, lattice, windows, window, other, wide if anchors else None)
+
+
+def _shares(
+    hu: np.ndarray, lattice: Lattice, windows: np.ndarray, slices: Iterable[int], *, located: Located,
+    network: torch.nn.Module, intensity: Intensity, window: int, neighbours: int, device: torch.device, batch: int,
+) -> Iterator[tuple[float, list, np.ndarray, torch.Tensor]]:  # fmt: skip
+    """The network's answer to some slices of a grid, a batch at a time.
+
+    Yields how much is done (0 to 1), each slice's z and its window's rows and columns, its HU [n, window, window] and
+    the shares of all classes [n, classes, window, window].
+    """
+    absent = [level.label for level in LEVELS if level.name not in located.centers]
+    padded = np.pad(hu, ((neighbours, neighbours), (0, 0), (0, 0)), mode="edge")
+    slices = [z for z in slices if hu[z].max() > 150]
+    for start in range(0, len(slices), batch):
+        chosen = slices[start : start + batch]
+        views = [(slice(y, y + window), slice(x, x + window)) for y, x in windows[chosen]]
+        stacks = np.stack([padded[(slice(z, z + 2 * neighbours + 1), *v)] for z, v in zip(chosen, views, strict=True)])
+        image = intensity(torch.from_numpy(stacks).to(device))
+        prior = sample_prior(located.probabilities, located.lattice, lattice, chosen, windows[chosen], window)
+        with reduced_precision(device):
+            inputs = torch.cat([image, prior.to(device)], dim=1).contiguous(memory_format=torch.channels_last)
+            logits = network(inputs)
+        logits = logits.float()
+        logits[:, absent] = -20.0
+        yield start / len(slices), list(zip(chosen, views, strict=True)), stacks[:, neighbours], logits.softmax(dim=1)
+
+
+def _name_anchors(other: np.ndarray, chosen: list, shares: torch.Tensor) -> None:
+    """Write T1 and the skull of a batch of slices into `other`."""
+    named = shares.argmax(dim=1).to(torch.uint8).cpu().numpy()
+    for n, (z, view) in enumerate(chosen):
+        other[(z, *view)] = np.where(np.isin(named[n], (T1, SKULL)), named[n], 0)
 
 
 def bone_edge(hu: np.ndarray) -> float:
@@ -132,16 +162,22 @@ def toward_edge(share: torch.Tensor, hu: torch.Tensor, edge: float) -> torch.Ten
     return torch.sigmoid(torch.logit(share.clamp(0.005, 0.995)) + EDGE_WEIGHT * doubt)
 
 
-def _wanted(located: Located, anchors: bool) -> np.ndarray:
-    """What the fine grid is to hold, on the coarse one: the levels, and when asked for T1 and the skull above C1."""
-    if not anchors:
-        return located.spine
+def with_anchors(
+    located: Located, lattice: Lattice, windows: np.ndarray, window: int
+) -> tuple[Lattice, np.ndarray, int]:
+    """The levels' lattice and windows with slices for T1 and the skull above C1; how many were added below."""
     wanted = located.spine | (located.probabilities[T1].numpy() > 0.5)
     heights = np.flatnonzero(located.spine.any(axis=(1, 2)))
-    above = min(int(heights[-1] + SKULL_BASE / located.lattice.spacing[0]), wanted.shape[0] - 1)
-    if "C1" in located.centers and above > heights[-1]:
-        wanted[above] |= wanted[heights[-1]]
-    return wanted
+    top = min(int(heights[-1] + SKULL_BASE / located.lattice.spacing[0]), wanted.shape[0] - 1)
+    if "C1" in located.centers and top > heights[-1]:
+        wanted[top] |= wanted[heights[-1]]
+    wide, _ = lattice_along(wanted, located.lattice, window)
+    step, count = lattice.spacing[0], lattice.shape[0]
+    ends = [lattice.origin[2] - wide.origin[2], wide.origin[2] - lattice.origin[2] + (wide.shape[0] - count) * step]
+    below, above = (max(int(np.floor(end / step + 1e-6)), 0) for end in ends)
+    origin = (*lattice.origin[:2], lattice.origin[2] - below * step)
+    grid = Lattice((below + count + above, *lattice.shape[1:]), lattice.spacing, origin)
+    return grid, np.pad(windows, ((below, above), (0, 0)), mode="edge"), below
 
 
 def sample_prior(
@@ -183,9 +219,11 @@ def onto_volume(segmented: Segmented, volume: CTVolume, into: np.ndarray) -> Non
 
 def anchors_onto_volume(segmented: Segmented, volume: CTVolume, into: np.ndarray) -> None:
     """Write T1 and the skull's base onto the volume's own voxels. into: zeros, uint8, the volume's shape."""
-    target = seen_by(segmented.lattice, volume)
-    if segmented.anchors is not None and 0 not in target.shape:
-        into[place_in(volume, target)] = onto(segmented.anchors, segmented.lattice, target, nearest=True)
+    if segmented.anchors is None:
+        return
+    target = seen_by(segmented.anchor_lattice, volume)
+    if 0 not in target.shape:
+        into[place_in(volume, target)] = onto(segmented.anchors, segmented.anchor_lattice, target, nearest=True)
 
 
 def lattice_along(spine: np.ndarray, coarse: Lattice, window: int) -> tuple[Lattice, np.ndarray]:
