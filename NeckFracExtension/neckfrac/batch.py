@@ -9,6 +9,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -145,8 +146,7 @@ def _failed(row: WorklistRow, error: Exception) -> WorklistRow:
         reason = f"{error.what}{place} {(error.advice.splitlines() or [''])[0]}".strip()
     else:
         reason = f"Unexpected {type(error).__name__}: {first_line(error)}"
-    told = {"error": " ".join(reason.split()), "input": row.input, "made_with": row.made_with}
-    return WorklistRow(row.study, row.source, row.result, **told)
+    return replace(row, error=" ".join(reason.split()))
 
 
 def _folder_name(study: FoundStudy, worklist: Worklist, earlier: WorklistRow | None) -> str:

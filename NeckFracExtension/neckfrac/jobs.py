@@ -91,9 +91,7 @@ def analyze(request: Request, desk: Desk) -> dict[str, Any]:
     options = request.get("options") or {}
     with desk.whole(result) as folder:
         study = read_study(request)
-        how = {"operating_point": options.get("operating_point") or "balanced", "anchors": bool(options.get("anchors"))}
-        if options.get("explain"):
-            how["explain"] = options["explain"]
+        how = how_to_analyze(options)
         if request.get("labels"):
             how["labels"] = read_array(Path(request["labels"]))
         analysis = desk.engine(options).analyze(study, **how, progress=desk.progress)
@@ -101,18 +99,24 @@ def analyze(request: Request, desk: Desk) -> dict[str, Any]:
     return {"result": str(result)}
 
 
+def how_to_analyze(options: dict[str, Any]) -> dict[str, Any]:
+    """What of a request's options is for `Engine.analyze`."""
+    how = {"operating_point": options.get("operating_point") or "balanced", "anchors": bool(options.get("anchors"))}
+    return {**how, "explain": options["explain"]} if options.get("explain") else how
+
+
 def batch(request: Request, desk: Desk) -> dict[str, Any]:
     """Analyze many studies into ``results``, a folder that keeps a worklist (see `neckfrac.batch`).
 
     studies: a folder, or a list of files. again: also what has a result already. scratch: a folder for what zips
-    unpack to, which whoever asks removes; the process may be killed. options: as for analyze, and leave_out. Tells an
-    event ``worklist`` each time it has changed; stages begin with the study's number, "2 of 9: Locating the spine".
+    unpack to, which whoever asks removes; the process may be killed. options: as for analyze. Tells an event
+    ``worklist`` each time it has changed; stages begin with the study's number, "2 of 9: Locating the spine".
     """
     from .batch import analyze_batch, made_with
     from .intake.many import find_studies
 
     options, before = request.get("options") or {}, tempfile.tempdir
-    how = {"operating_point": options.get("operating_point") or "balanced", "anchors": bool(options.get("anchors"))}
+    how = how_to_analyze(options)
     models_dir = Path(options["models_dir"]) if options.get("models_dir") else None
     try:
         tempfile.tempdir = request.get("scratch") or before
@@ -167,10 +171,8 @@ def export(request: Request, desk: Desk) -> dict[str, Any]:
 
         with desk.progress.stage("Reading the DICOM headers", until=0.2):
             source = read_source(request["dicom"], findings.study)
-    write_folder(
-        Analysis(volume, *arrays, findings), folder, scene=False, dicom=source, progress=desk.progress
-    )
-    return {"folder": str(folder), "files": sorted(path.name for path in folder.iterdir())}
+    write_folder(Analysis(volume, *arrays, findings), folder, scene=False, dicom=source, progress=desk.progress)
+    return {"folder": str(folder)}
 
 
 def compare(request: Request, desk: Desk) -> dict[str, Any]:
@@ -181,12 +183,14 @@ def compare(request: Request, desk: Desk) -> dict[str, Any]:
     """
     import numpy as np
 
-    from .evaluation.compare import compare_segmentations, disagreement
+    from .evaluation.compare import compare_segmentations, disagreement, labelled_part
     from .evaluation.surfaces import distance_surfaces, write_surfaces
 
     result, affine = Path(request["result"]), np.array(request["affine"], dtype=np.float64)
     labels = read_array(Path(request["labels"]))
     reference = read_array(Path(request["reference"])) if request.get("reference") else None
+    if reference is not None:  # once for all three; what is cut already is cut at no cost
+        labels, reference, affine = labelled_part(labels, reference, affine)
     with desk.whole(result) as folder:
         with desk.progress.stage("Comparing", until=0.6):
             comparison = compare_segmentations(labels, reference, affine, desk.progress)

@@ -21,6 +21,7 @@ from neckfrac.training.three_planes import plane_batches
 from neckfrac.training.validation import BATCHES, Validation
 from safetensors.torch import load_file, save_file
 from torch import nn
+from training_case import vertebra
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -155,17 +156,6 @@ def test_every_person_is_held_out_in_one_fold_with_twins_and_levels_together(fol
         assert not people[0] & people[1] and len(parts[0]) + len(parts[1]) == 60 + 210
         held += parts[0]
     assert sorted(held) == cache.paths()
-
-
-def vertebra(broken):
-    """A sample of one vertebra, C4, as the cache holds it; a break is a dark gap through it."""
-    labels = np.zeros((52, 136, 136), np.uint8)
-    labels[10:40, 40:90, 40:100] = 4
-    fracture = np.zeros_like(labels)
-    if broken:
-        fracture[20:32, 50:80, 64:74] = 4
-    hu = np.where(fracture > 0, 0, np.where(labels > 0, 600, 40)).astype(np.int16)
-    return {"hu": hu, "labels": labels, "fracture": fracture, "level": np.int64(4)}
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import numpy as np
 from ..evaluation.compare import Comparison, Disagreement
 from ..evaluation.surfaces import DistanceSurface, poly_data
 from .all_or_nothing import all_or_nothing
-from .hierarchy import place
-from .mrml import LPS_TO_RAS
+from .hierarchy import place, remove_nodes
+from .mrml import LPS_TO_RAS, table_of
 from .result import VOLUME
-from .segments import LEVEL_TAG, _import
+from .segments import LEVEL_TAG, import_labels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,7 +161,7 @@ def _add_disagreement(scene: Any, disagreement: Disagreement) -> Any:
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Disagreement")
     node.SetAttribute(ATTRIBUTE, DISAGREEMENT)
     node.CreateDefaultDisplayNodes()
-    _import(scene, disagreement.parts, disagreement.affine, node)
+    import_labels(scene, disagreement.parts, disagreement.affine, node)
     there = [part for part, count in zip(PARTS, counts[1:], strict=True) if count]
     for index, (name, color) in enumerate(there):
         segment = node.GetSegmentation().GetNthSegment(index)
@@ -176,8 +176,6 @@ def _add_disagreement(scene: Any, disagreement: Disagreement) -> Any:
 
 
 def _add_table(scene: Any, comparison: Comparison) -> Any:
-    import vtk
-
     node = scene.AddNewNodeByClass("vtkMRMLTableNode", "Comparison with the reference")
     node.SetAttribute(ATTRIBUTE, TABLE)
     columns = {
@@ -185,14 +183,8 @@ def _add_table(scene: Any, comparison: Comparison) -> Any:
         "Surface Dice 2 mm": "surface_dice_2mm", "Hausdorff 95 % (mm)": "hausdorff95_mm", "Volume (ml)": "volume_ml",
         "Reference (ml)": "reference_ml", "Found": "found",
     }  # fmt: skip
-    for title, name in columns.items():
-        values = [getattr(level, name) for level in comparison.levels]
-        text = name in ("level", "found")
-        array = vtk.vtkStringArray() if text else vtk.vtkDoubleArray()
-        array.SetName(title)
-        for value in values:
-            array.InsertNextValue(value if text else float("nan") if value is None else float(value))
-        node.AddColumn(array)
+    values = {title: [getattr(level, name) for level in comparison.levels] for title, name in columns.items()}
+    node.SetAndObserveTable(table_of(values, texts=("Level", "Found")))
     return node
 
 
@@ -208,19 +200,9 @@ def _add_text(scene: Any, comparison: Comparison, volume_node: Any) -> Any:
 
 def _remove(scene: Any, hierarchy: Any, nodes: list[Any]) -> None:
     """Take an earlier comparison out of the scene: its nodes, what shows and stores them, its empty folder."""
-    folders = set()
-    for node in nodes:
-        item = hierarchy.GetItemByDataNode(node)
-        folders.add(hierarchy.GetItemParent(item) if item else 0)
-        displayed = node.IsA("vtkMRMLDisplayableNode")
-        also = [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())] if displayed else []
-        if node.IsA("vtkMRMLStorableNode"):
-            also += [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())]
-        for one in (node, *also):
-            if one is not None and scene.IsNodePresent(one):
-                scene.RemoveNode(one)
-        if item:
-            hierarchy.RemoveItem(item, False, False)
-    for folder in folders - {0}:
+    items = [hierarchy.GetItemByDataNode(node) for node in nodes]
+    folders = {hierarchy.GetItemParent(item) for item in items if item}
+    remove_nodes(scene, hierarchy, nodes)
+    for folder in folders:
         if hierarchy.GetItemName(folder) == FOLDER and not hierarchy.GetNumberOfItemChildren(folder):
             hierarchy.RemoveItem(folder, False, False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..findings import Findings
@@ -52,6 +53,21 @@ def folder_of(hierarchy: Any, volume_node: Any) -> int:
         if hierarchy.GetItemName(children.GetId(index)) == FOLDER:
             return children.GetId(index)
     return hierarchy.CreateFolderItem(parent, FOLDER)
+
+
+def remove_nodes(scene: Any, hierarchy: Any, nodes: Iterable[Any]) -> None:
+    """Take nodes out of the scene, what shows and stores them, and their items."""
+    for node in nodes:
+        item, also = hierarchy.GetItemByDataNode(node), []
+        if node.IsA("vtkMRMLDisplayableNode"):
+            also += [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
+        if node.IsA("vtkMRMLStorableNode"):
+            also += [node.GetNthStorageNode(n) for n in range(node.GetNumberOfStorageNodes())]
+        for one in (node, *also):
+            if one is not None and scene.IsNodePresent(one):
+                scene.RemoveNode(one)
+        if item:  # Slicer's application would do it, too
+            hierarchy.RemoveItem(item, False, False)
 
 
 def place(hierarchy: Any, node: Any, parent: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,3 +32,18 @@ def image(voxels: np.ndarray) -> Any:
     scalars = numpy_to_vtk(np.ascontiguousarray(voxels).reshape(-1), deep=True)
     result.GetPointData().SetScalars(scalars)
     return result
+
+
+def table_of(columns: Mapping[str, Iterable[Any]], texts: Container[str]) -> Any:
+    """vtkTable of columns by title: strings for those in `texts`, else numbers; None becomes NaN."""
+    import vtk
+
+    table = vtk.vtkTable()
+    for title, values in columns.items():
+        text = title in texts
+        array = vtk.vtkStringArray() if text else vtk.vtkDoubleArray()
+        array.SetName(title)
+        for value in values:
+            array.InsertNextValue(value if text else float("nan") if value is None else float(value))
+        table.AddColumn(array)
+    return table

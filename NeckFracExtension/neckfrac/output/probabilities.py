@@ -5,35 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from ..findings import Findings
+from .mrml import table_of
 
 TEXTS = ("Level", "Call", "Severity", "Review", "Note")
 
 
 def fill_table(node: Any, findings: Findings) -> None:
     """A row a level and one for the patient; what is not known is NaN. Replaces what the node holds."""
-    import vtk
-
     members = sorted({name for level in findings.levels for name in level.members})
     reviews = [findings.review_of(level.level) for level in findings.levels]
-    columns: list[tuple[str, list[Any]]] = [
-        ("Level", [*(findings.naming.either(level.level) for level in findings.levels), "Patient"]),
-        ("Probability", [*(level.probability for level in findings.levels), findings.patient_probability]),
-        ("Call", [*(level.status for level in findings.levels), findings.patient_status]),
-        ("Severity", [*(level.severity or "" for level in findings.levels), ""]),
-        ("Share in view", [*(level.share_in_view for level in findings.levels), None]),
-        ("Threshold", [*(level.threshold for level in findings.levels), findings.patient_threshold]),
-        ("Review", [*(review.verdict if review else "" for review in reviews), ""]),
-        ("Note", [*(review.note if review else "" for review in reviews), ""]),
-    ]
+    columns: dict[str, list[Any]] = {
+        "Level": [*(findings.naming.either(level.level) for level in findings.levels), "Patient"],
+        "Probability": [*(level.probability for level in findings.levels), findings.patient_probability],
+        "Call": [*(level.status for level in findings.levels), findings.patient_status],
+        "Severity": [*(level.severity or "" for level in findings.levels), ""],
+        "Share in view": [*(level.share_in_view for level in findings.levels), None],
+        "Threshold": [*(level.threshold for level in findings.levels), findings.patient_threshold],
+        "Review": [*(review.verdict if review else "" for review in reviews), ""],
+        "Note": [*(review.note if review else "" for review in reviews), ""],
+    }
     for name in members:
-        values = [level.members.get(name) for level in findings.levels]
-        columns.append((name, [*values, findings.patient_members.get(name)]))
-    table = vtk.vtkTable()
-    for name, values in columns:
-        array = vtk.vtkStringArray() if name in TEXTS else vtk.vtkDoubleArray()
-        array.SetName(name)
-        for value in values:
-            array.InsertNextValue(value if name in TEXTS else float("nan") if value is None else float(value))
-        table.AddColumn(array)
-    node.SetAndObserveTable(table)
+        columns[name] = [*(level.members.get(name) for level in findings.levels), findings.patient_members.get(name)]
+    node.SetAndObserveTable(table_of(columns, TEXTS))
     node.SetDescription(findings.naming.sentence())

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..findings import Findings
 from .boxes import LEVEL, match_boxes, tell_boxes
-from .hierarchy import folder_of, place
+from .hierarchy import folder_of, place, remove_nodes
 from .probabilities import fill_table
 from .scene_nodes import SceneNodes
 
@@ -78,11 +78,5 @@ def remove_result(scene: Any, nodes: SceneNodes, kept: Any = None) -> None:
     import slicer
 
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(scene)
-    for node in nodes.all():
-        if node is kept or node.GetAttribute(RESULT) is None:
-            continue
-        if item := hierarchy.GetItemByDataNode(node):  # Slicer's application would do it, too
-            hierarchy.RemoveItem(item, False, False)
-        displays = node.GetNumberOfDisplayNodes() if node.IsA("vtkMRMLDisplayableNode") else 0
-        for gone in (*(node.GetNthDisplayNode(n) for n in range(displays)), node):
-            scene.RemoveNode(gone)
+    own = (node for node in nodes.all() if node is not kept and node.GetAttribute(RESULT) is not None)
+    remove_nodes(scene, hierarchy, own)

@@ -43,7 +43,7 @@ def add_segmentation(scene: Any, analysis: Analysis, volume_node: Any) -> Any:
         labels = table[labels]
         affine = analysis.volume.affine.copy()
         affine[:3, 3] = analysis.volume.to_points(np.array([part.start for part in crop]))
-        _import(scene, labels, affine, node)
+        import_labels(scene, labels, affine, node)
         present = [known[value] for value in np.flatnonzero(np.bincount(labels.reshape(-1))) if value]
         segmentation = node.GetSegmentation()
         for index, level in enumerate(present):
@@ -97,7 +97,7 @@ def _extent(analysis: Analysis) -> tuple[slice, ...] | None:
     return tuple(slice(max(int(w[0]) - 1, 0), int(w[-1]) + 2) for w in where)
 
 
-def _import(scene: Any, labels: np.ndarray, affine: np.ndarray, node: Any) -> None:
+def import_labels(scene: Any, labels: np.ndarray, affine: np.ndarray, node: Any) -> None:
     """One import of all labels: one call a level took several times as long."""
     import slicer
 

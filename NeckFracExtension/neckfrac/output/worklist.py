@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from ..errors import InputError
@@ -47,10 +47,8 @@ class WorklistRow:
         """The row of a study that has a result."""
         known = [level for level in findings.levels if level.probability is not None]
         highest = max(known, key=lambda level: level.probability, default=None)
-        return WorklistRow(
-            self.study,
-            self.source,
-            self.result,
+        return replace(
+            self,
             probability=findings.patient_probability,
             status=findings.patient_status,
             level=findings.naming.either(highest.level) if highest else "",
@@ -60,8 +58,7 @@ class WorklistRow:
             patient_name=findings.study.patient_name,
             study_date=findings.study.study_date,
             seconds=round(seconds, 2),
-            input=self.input,
-            made_with=self.made_with,
+            error="",
         )
 
     @property

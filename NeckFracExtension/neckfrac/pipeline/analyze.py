@@ -52,8 +52,7 @@ def analyze(
         )
     explained = member_to_explain(networks, explain, member)
     progress = progress or Progress()
-    for warning in study.warnings:
-        progress.warn(warning)
+    warn_all(progress, study.warnings)
     # The results have the study's own axes; every step works on views of them along L, P, S.
     heat = np.zeros(study.volume.shape, np.uint8)
     volume, reorientation = study.volume.canonical()
@@ -83,8 +82,7 @@ def analyze(
             naming = located.naming
             warn_all(progress, [naming.sentence(), *located.warnings, *chain_warnings(seen, shares)])
 
-    if networks.ensemble.caveat():
-        progress.warn(networks.ensemble.caveat())
+    warn_all(progress, [networks.ensemble.caveat()])
     with progress.stage("Looking for fractures", until=0.9):
         opinions = ask_members(segmented, networks, progress)
         probabilities = level_probabilities(opinions, networks.ensemble, seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..anatomy import LEVEL_NAMES
@@ -84,7 +85,7 @@ def conclude(
     )
 
 
-def warn_all(progress: Progress, warnings: list[str]) -> None:
+def warn_all(progress: Progress, warnings: Iterable[str]) -> None:
     """Warn of each; empty ones say nothing."""
     for warning in filter(None, warnings):
         progress.warn(warning)

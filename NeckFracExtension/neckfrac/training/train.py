@@ -152,21 +152,22 @@ def train(
     if trainer.step == 0 and task.begins_as:
         other, part = task.begins_as
         begin_as(trainer, label_of(other, split), part, runs)
-    lessons = [(task.batches, task.loss, trainer.schedule.steps)]
+    steps = trainer.schedule.steps
+    since = round(task.first.share * steps) if task.first else 0  # when the last lesson begins
+    lessons = [(task.batches, task.loss, since, steps)]
     if task.first:
-        lessons.insert(0, (task.first.batches, task.first.loss, round(task.first.share * trainer.schedule.steps)))
+        lessons.insert(0, (task.first.batches, task.first.loss, 0, since))
     deadline = None if time_budget is None else time.monotonic() + time_budget
     # Both lessons are measured by what the last one teaches; only that one may end early.
-    validation = Validation(task.batches, task.loss, held, since=lessons[0][2] if task.first else 0) if held else None
+    validation = Validation(task.batches, task.loss, held, since=since) if held else None
     with curves(runs / "logs" / label, trainer.step, asked=tensorboard, progress=progress, first=ranks.first) as log:
-        for number, (batches, loss, until) in enumerate(lessons, start=1):
+        for batches, loss, begins, until in lessons:
             if trainer.step >= until:
                 continue
-            if validation and number == len(lessons):
+            if validation and until == steps:
                 validation = replace(validation, patience=patience)
             left = None if deadline is None else deadline - time.monotonic()
-            since = lessons[number - 2][2] if number > 1 else 0
-            options = {"since": since, "until": until, "reduced": task.reduced, "validation": validation, "log": log}
+            options = {"since": begins, "until": until, "reduced": task.reduced, "validation": validation, "log": log}
             if not trainer.fit(batches(paths, generator), loss, time_budget=left, progress=progress, **options):
                 return False
     return True
