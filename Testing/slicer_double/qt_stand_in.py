@@ -212,7 +212,8 @@ def qt_module():
     for name, kind in PLAIN.items():
         setattr(module, name, kind)
     module.QTimer = in_pythonqt_manners(QtCore.QTimer)
-    module.QBrush, module.QColor = QtGui.QBrush, QtGui.QColor
+    for name in ("QBrush", "QColor", "QFont", "QPainter", "QPalette", "QPixmap"):
+        setattr(module, name, getattr(QtGui, name))
     module.QTableWidgetItem, module.QVBoxLayout = QtWidgets.QTableWidgetItem, QtWidgets.QVBoxLayout
     module.QFile, module.Qt, module.QUiLoader = QtCore.QFile, QtCore.Qt, _Loader
     module.QMessageBox = QtWidgets.QMessageBox  # for its constants; no box is opened

@@ -3,7 +3,7 @@
 import slicer
 from slicer.i18n import tr as _
 
-from . import anchors, results_table, view
+from . import anchors, results_chart, results_table, view
 from .hand_over import rasPoint
 
 
@@ -77,6 +77,11 @@ class ResultsSection:
                 ui.resultsTable.setCurrentCell(names.index(chosen), 0)
         finally:
             self._filling = False
+            self._showChart()
+
+    def _showChart(self):
+        table = self.ui.resultsTable  # as wide as the chart may be, and never hidden
+        results_chart.showChart(self.ui.chartLabel, self._findings, self._levels, self.level, table.width)
 
     def _showInViews(self, volume):
         """What the check boxes say, unless it is shown already: what was changed elsewhere stays as it is."""
@@ -121,6 +126,7 @@ class ResultsSection:
         point = level.center if box is None else box.center
         view.jumpTo(None if point is None else rasPoint(point))
         view.select(self._nodes, level.level)
+        self._showChart()
         if self.onSelected:
             self.onSelected(level.level)
 

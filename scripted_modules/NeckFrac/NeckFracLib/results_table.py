@@ -125,10 +125,16 @@ def _members(level):
     return "\n".join([_("Threshold: {threshold}").format(threshold=as_figure(level.threshold)), *lines])
 
 
+def barColor(severity):
+    """The color of a probability's bar, "#rrggbb". severity: low, medium or high; None: not called."""
+    from neckfrac.output.boxes import SEVERITY_COLORS
+
+    return "#" + "".join(f"{round(255 * part):02x}" for part in SEVERITY_COLORS[severity]) if severity else UNCALLED
+
+
 def _showBar(table, row, level):
     """The probability as a bar on a scale of odds: at a low prevalence most are small. No bar when there is none."""
     from neckfrac.findings import as_figure, on_scale
-    from neckfrac.output.boxes import SEVERITY_COLORS
 
     bar = table.cellWidget(row, PROBABILITY)
     if level.probability is None:
@@ -140,10 +146,7 @@ def _showBar(table, row, level):
         bar.setRange(0, 100)
         bar.setMaximumHeight(22)
         table.setCellWidget(row, PROBABILITY, bar)
-    color = UNCALLED
-    if level.severity:
-        color = "#" + "".join(f"{round(255 * part):02x}" for part in SEVERITY_COLORS[level.severity])
     bar.setValue(round(100 * on_scale(level.probability)))
     bar.setFormat(as_figure(level.probability))
     bar.setToolTip(_members(level))
-    bar.setStyleSheet(BAR.format(color))
+    bar.setStyleSheet(BAR.format(barColor(level.severity)))
