@@ -16,7 +16,7 @@ from neckfrac.training.cache import TENTH, SampleCache, Split
 from neckfrac.training.checkpoint import learned, read_about
 from neckfrac.training.export import export, how_far, trained
 from neckfrac.training.loop import Schedule, Trainer
-from neckfrac.training.tasks import TASKS
+from neckfrac.training.tasks import TASKS, Beginning
 from neckfrac.training.three_planes import plane_batches
 from neckfrac.training.validation import BATCHES, Validation
 from safetensors.torch import load_file, save_file
@@ -182,7 +182,7 @@ def test_a_fold_never_sees_the_people_held_out_from_it_and_measures_on_them_alon
         return plane_batches(paths, generator, size=2)
 
     monkeypatch.setitem(TASKS, "planes", replace(TASKS["planes"], batches=told))
-    assert training.train("planes", runs, steps=2, split=Split(1, 4))
+    assert training.train("planes", runs, steps=2, split=Split(1, 4), loaders=0)
     assert asked == [{0, 1, 4, 5, 6, 7}, {2, 3}]
     assert trained(runs) == ["planes-fold1"] and not (runs / "planes.safetensors").exists()
     assert "kept: step 2" in how_far("planes-fold1", runs)
@@ -203,7 +203,7 @@ def test_folds_of_what_the_ensemble_does_not_vote_on_are_refused(runs):
 
 
 def test_a_fold_begins_as_the_same_fold_of_the_other_network(runs, monkeypatch):
-    monkeypatch.setitem(TASKS, "planes", replace(TASKS["planes"], begins_as=("model2", "encoder.")))
+    monkeypatch.setitem(TASKS, "planes", replace(TASKS["planes"], begins_as=Beginning("model2", ("encoder.",))))
     with pytest.raises(InputError, match="model2-fold1, which has not been trained") as caught:
         training.train("planes", runs, steps=1, split=Split(1, 4))
     assert "train model2 --folds K --fold 1" in caught.value.advice

@@ -37,6 +37,9 @@ def train(
     fold: Annotated[int | None, typer.Option(min=0, help="Hold out this fold (from 0) instead of every tenth.")] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Say so when no curves can be written.")] = False,
     time_budget: Annotated[float | None, typer.Option(help="Seconds; goes on from there when run again.")] = None,
+    loaders: Annotated[
+        int | None, typer.Option(min=0, help="Processes that make batches for a network; default: as the device needs.")
+    ] = None,
     rsna: Annotated[
         Path | None, typer.Option(help="cache-vertebrae, model1, model2, planes: from this folder of RSNA 2022 too.")
     ] = None,
@@ -148,7 +151,8 @@ def train(
                 left = None if time_budget is None else time_budget - (time.monotonic() - began)
                 training.train(
                     what, runs, steps=steps, time_budget=left, patience=patience, split=split, ranks=ranks,
-                    tensorboard=tensorboard, progress=progress.part(0.5, 1.0) if rsna else progress,
+                    tensorboard=tensorboard, loaders=loaders,
+                    progress=progress.part(0.5, 1.0) if rsna else progress,
                 )  # fmt: skip
             lines.append(how_far(training.label_of(what, split), runs))
     for line in (*lines, *progress.warnings) if is_first() and not quiet else ():

@@ -59,6 +59,8 @@ def add_comparison(
         colors = _distance_colors(scene)
         for name, surface in surfaces.items():
             nodes.surfaces[name] = _add_surface(scene, name, surface, colors)
+        if nodes.surfaces:
+            _add_legend(scene, next(iter(nodes.surfaces.values())))
         if disagreement is not None:
             nodes.disagreement = _add_disagreement(scene, disagreement)
         if comparison.levels:
@@ -95,7 +97,8 @@ def show_surfaces(scene: Any, shown: bool) -> None:
     """Show or hide the distance-coloured surfaces; segmentations make room for them in 3D as long as they are shown."""
     surfaces = comparison_nodes(scene, SURFACE)
     for node in surfaces:
-        node.GetDisplayNode().SetVisibility(shown)
+        for index in range(node.GetNumberOfDisplayNodes()):  # one of them has the legend, too
+            node.GetNthDisplayNode(index).SetVisibility(shown)
     kind = "vtkMRMLSegmentationNode"
     for index in range(scene.GetNumberOfNodesByClass(kind)):
         node = scene.GetNthNodeByClass(index, kind)
@@ -135,6 +138,26 @@ def _add_surface(scene: Any, name: str, surface: DistanceSurface, colors: Any) -
     display.SetScalarRange(-RANGE, RANGE)
     display.SetScalarVisibility(True)
     return node
+
+
+def _add_legend(scene: Any, surface_node: Any) -> None:
+    """What the colours mean, beside the 3D view: one legend for all surfaces, which share their colours and range.
+
+    A display node of one surface, as Slicer's colour logic would add it: it goes with that surface.
+    """
+    import slicer
+
+    # Not by the class's name: without a running application the scene does not know it.
+    legend = scene.AddNode(slicer.vtkMRMLColorLegendDisplayNode())
+    legend.SetName(f"{SCALAR} color legend")
+    surface_node.AddAndObserveDisplayNodeID(legend.GetID())
+    legend.SetAndObservePrimaryDisplayNode(surface_node.GetDisplayNode())
+    legend.SetTitleText(SCALAR)
+    legend.SetUseColorNamesForLabels(False)  # they would name every step; the range says the same in seven figures
+    legend.SetLabelFormat("%.0f")
+    legend.SetNumberOfLabels(round(2 * RANGE) + 1)
+    legend.SetMaxNumberOfColors(STEPS)
+    legend.SetVisibility2D(False)  # the surfaces are seen in 3D
 
 
 def _distance_colors(scene: Any) -> Any:

@@ -23,6 +23,7 @@ from .vertebrae import LEAST_FRACTURE, imitate_mask
 PATCH = 64  # fine voxels (38 mm): the side of a piece
 OFF = 16  # fine voxels by which a break may lie off the piece's middle
 PIECES = 6  # of each vertebra in a batch
+BEYOND = 3  # slices beyond those of the pieces: their neighbours, and what the mask's imitated edge depends on
 
 
 def patch_batches(paths: list[Path], generator: np.random.Generator, size: int = 8) -> Iterator[Batch]:
@@ -38,8 +39,9 @@ def patch_batches(paths: list[Path], generator: np.random.Generator, size: int =
             if not samples:
                 continue
             places, seed = _places(samples, generator), int(generator.integers(2**32))
-            for sample in samples:
-                for image, heat in _pieces(sample, places, seed):
+            parts, places = _about(samples, places)
+            for part in parts:
+                for image, heat in _pieces(part, places, seed):
                     images.append(image)
                     heats.append(heat)
         if images:
@@ -61,6 +63,16 @@ def _places(samples: list[Sample], generator: np.random.Generator) -> np.ndarray
         middle = within[generator.integers(len(within))] + generator.integers(-OFF, OFF + 1, 2)
         places.append((z, *np.clip(middle, PATCH // 2, limit)))
     return np.array(places)
+
+
+def _about(samples: list[Sample], places: np.ndarray) -> tuple[list[Sample], np.ndarray]:
+    """What the pieces show of the samples, and the places in it: all of them would take three times as long."""
+    half = PATCH // 2
+    lower = np.maximum(places.min(axis=0) - (BEYOND, half, half), 0)
+    upper = places.max(axis=0) + (BEYOND + 1, half, half)
+    box = tuple(slice(a, b) for a, b in zip(lower, upper, strict=True))
+    parts = [{**sample, **{name: sample[name][box] for name in ("hu", "labels", "fracture")}} for sample in samples]
+    return parts, places - lower
 
 
 def _pieces(sample: Sample, places: np.ndarray, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

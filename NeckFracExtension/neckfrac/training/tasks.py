@@ -21,7 +21,7 @@ from .sagittal import sagittal_batches, sagittal_loss
 from .samples import LOCATE_PATCH
 from .segmenting import NEIGHBOURS, WINDOW, segment_batches, segment_loss
 from .slices import SLICE_FIELD, SLICE_SIZE, slice_batches, slice_loss
-from .three_planes import PLANE_BONE, PLANE_ROWS, PLANE_SIZE, PLANE_TISSUE, PLANE_VIEWS, plane_batches, plane_loss
+from .three_planes import PLANE_ROWS, PLANE_SIZE, PLANE_TISSUE, PLANE_VIEWS, plane_batches, plane_loss
 from .vertebrae import VERTEBRA_SIZE, VERTEBRA_SLICES, vertebra_batches, vertebra_loss
 
 
@@ -32,6 +32,19 @@ class Lesson:
     share: float
     batches: Callable[[list[Path], np.random.Generator], Iterator[Batch]]
     loss: Callable[[nn.Module, Batch], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a network starts with: the parts of another task's network whose names begin so, where they fit.
+
+    channels: for each input channel of this network, the other's channels whose weights add up to its own; without
+    them a first layer that takes other channels starts from nothing.
+    """
+
+    task: str
+    parts: tuple[str, ...]
+    channels: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +66,7 @@ class Task:
     description: str
     reduced: bool = True  # bfloat16 in training
     first: Lesson | None = None
-    begins_as: tuple[str, str] | None = None  # another task, and the part of its network that this one starts with
+    begins_as: Beginning | None = None
 
 
 TASKS: dict[str, Task] = {
@@ -122,13 +135,14 @@ TASKS: dict[str, Task] = {
             "neckfrac-three-planes",
             "vertebrae",
             {"_target_": "neckfrac.networks.three_planes.ThreePlanes", "views": PLANE_VIEWS},
-            {**PLANE_BONE.to_dict(), "tissue": list(PLANE_TISSUE), "views": PLANE_VIEWS, "size": PLANE_SIZE,
+            {**TISSUE_AND_BONE.to_dict(), "tissue": list(PLANE_TISSUE), "views": PLANE_VIEWS, "size": PLANE_SIZE,
              "rows": PLANE_ROWS},
             Schedule(steps=1200, learning_rate=1e-3, warm_up=100),
             plane_batches,
             plane_loss,
             "Axial, sagittal and coronal views of a vertebra, bone and soft tissue, its mask as a channel.",
-            begins_as=("model2", "encoder."),
+            # Model II sees a slice, both its neighbours and the mask; here it is a slice, soft tissue and the mask.
+            begins_as=Beginning("model2", ("encoder.", "heat."), ((0, 1, 2), (), (3,))),
         ),
         Task(
             "sagittal",

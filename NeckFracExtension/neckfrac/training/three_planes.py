@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from ..pipeline.crops import cut
-from ..pipeline.intensity import Intensity
+from ..pipeline.intensity import TISSUE_AND_BONE
 from ..pipeline.three_planes import box_about, pictures, places_in, tissue_window, views_of
 from .batches import Batch, looks, turned
 from .vertebrae import LEAST_FRACTURE, heat_loss, is_fractured, vertebra_of
@@ -20,7 +20,6 @@ from .vertebrae import LEAST_FRACTURE, heat_loss, is_fractured, vertebra_of
 PLANE_VIEWS = 8  # of each plane
 PLANE_SIZE = 128  # fine voxels (77 mm): the width and depth of every view
 PLANE_ROWS = 80  # of sagittal and coronal views: 52 mm in rows of 0.65 mm
-PLANE_BONE = Intensity(-200.0, 1500.0, 400.0, 400.0)
 PLANE_TISSUE = (-100.0, 250.0)  # HU; swelling before the spine shows here and in no bone window
 
 
@@ -28,7 +27,7 @@ def plane_batches(paths: list[Path], generator: np.random.Generator, size: int =
     """axial [B, 8, 3, 128, 128], upright [B, 16, 3, 80, 128], target [B], located [B] (1: the place is known),
     axial_heat and upright_heat: the truth masks of both, without channels."""
     source = looks(paths, generator)
-    windows = (PLANE_BONE, tissue_window(*PLANE_TISSUE))
+    windows = (TISSUE_AND_BONE, tissue_window(*PLANE_TISSUE))
     names = ("axial", "axial_heat", "upright", "upright_heat", "target", "located")
     while True:
         rows = []

@@ -9,7 +9,6 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ..errors import InputError
@@ -18,13 +17,14 @@ from ..progress import Progress
 from .cache import TENTH, SampleCache, Split
 from .checkpoint import learned, read_about
 from .distributed import Ranks
+from .loading import loaded, loaders_for
 from .logs import curves
 from .loop import Trainer
 from .rsna_cache import RSNA_CACHE
 from .sagittal import sagittal_sample
 from .samples import CALIBRATION, Necks, calibration_sample, locate_sample, slab_sample, vertebra_sample
 from .sources import add_source, read_sources
-from .tasks import TASKS, Task
+from .tasks import TASKS, Beginning, Task
 from .validation import Validation
 
 CACHES = {
@@ -120,11 +120,13 @@ def train(
     split: Split | None = None,
     tensorboard: bool = False,
     ranks: Ranks | None = None,
+    loaders: int | None = None,
 ) -> bool:
     """Train a task on its cache for `time_budget` seconds or to its end; True when it is finished.
 
     patience: measurements on held-out samples without a better one, in the last lesson, that end it early.
     split: a fold of the ensemble's members; None: every tenth person is held out. ranks: takes the place of `device`.
+    loaders: processes that make batches; 0: this one, when it needs them; None: see `loaders_for`.
     Raises InputError when the cache is empty, or nobody is held out where that is needed.
     """
     progress, ranks, task = progress or Progress(), ranks or Ranks(device), task_of(name)
@@ -148,15 +150,14 @@ def train(
     if ranks.first:
         for cache in read:
             add_source(runs / f"{label}.sources.json", *read_sources(cache.folder / "about.json"))
-    generator = np.random.default_rng([3, trainer.step, ranks.rank])
     if trainer.step == 0 and task.begins_as:
-        other, part = task.begins_as
-        begin_as(trainer, label_of(other, split), part, runs)
+        begin_as(trainer, task.begins_as, runs, split)
     steps = trainer.schedule.steps
     since = round(task.first.share * steps) if task.first else 0  # when the last lesson begins
     lessons = [(task.batches, task.loss, since, steps)]
     if task.first:
         lessons.insert(0, (task.first.batches, task.first.loss, 0, since))
+    loaders = loaders_for(ranks.device, ranks.size) if loaders is None else loaders
     deadline = None if time_budget is None else time.monotonic() + time_budget
     # Both lessons are measured by what the last one teaches; only that one may end early.
     validation = Validation(task.batches, task.loss, held, since=since) if held else None
@@ -168,29 +169,36 @@ def train(
                 validation = replace(validation, patience=patience)
             left = None if deadline is None else deadline - time.monotonic()
             options = {"since": begins, "until": until, "reduced": task.reduced, "validation": validation, "log": log}
-            if not trainer.fit(batches(paths, generator), loss, time_budget=left, progress=progress, **options):
+            made = loaded(batches, paths, [3, trainer.step, ranks.rank], loaders=loaders)
+            if not trainer.fit(made, loss, time_budget=left, progress=progress, **options):
                 return False
     return True
 
 
-def begin_as(trainer: Trainer, other: str, part: str, runs: Path) -> None:
-    """Give a fresh network what another training learned, those weights of its `part` that have the same shape.
+def begin_as(trainer: Trainer, beginning: Beginning, runs: Path, split: Split | None = None) -> None:
+    """Give a fresh network what another training learned; see `Beginning`. split: the fold of both.
 
     Raises InputError when the other has not been trained, or with other people held out.
     """
+    other = label_of(beginning.task, split)
     path = runs / f"{other}.safetensors"
     if not path.exists():
         raise InputError(
-            f"It begins with the {part.strip('.')} of {other}, which has not been trained.", where=path,
+            f"It begins with what was learned by {other}, which has not been trained.", where=path,
             advice=f"Run first: neckfrac train {other.replace('-fold', ' --folds K --fold ')}",
         )
     if Split(**read_about(path).get("split", asdict(TENTH))) != trainer.split:
         raise InputError(f"{other} has seen people who are held out here.", where=path, advice="Use as many folds.")
-    own = trainer.network.state_dict()
-    trained = {name: value for name, value in learned(path).items() if name.startswith(part)}
-    same = {name: value for name, value in trained.items() if name in own and own[name].shape == value.shape}
-    trainer.network.load_state_dict({**own, **same})
-    trainer.averaged |= {name: value.clone().to(trainer.device) for name, value in same.items()}
+    own, taken = trainer.network.state_dict(), {}
+    for name, value in learned(path).items():
+        if not name.startswith(beginning.parts) or name not in own:
+            continue
+        if value.shape != own[name].shape and beginning.channels and value.ndim == own[name].ndim > 1:
+            value = torch.stack([value[:, list(channels)].sum(dim=1) for channels in beginning.channels], dim=1)
+        if value.shape == own[name].shape:
+            taken[name] = value
+    trainer.network.load_state_dict({**own, **taken})
+    trainer.averaged |= {name: value.clone().to(trainer.device) for name, value in taken.items()}
 
 
 def train_spine(

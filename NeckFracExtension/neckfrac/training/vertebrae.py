@@ -65,7 +65,9 @@ def imitate_mask(mask: np.ndarray, generator: np.random.Generator) -> np.ndarray
     """A segmented mask instead of the true one: its surface moved in and out by up to about a voxel."""
     from scipy import ndimage
 
-    box = ndimage.find_objects(mask.astype(np.uint8))[0]
+    if not mask.any():
+        return mask
+    box = ndimage.find_objects(mask.view(np.uint8))[0]
     wide = tuple(slice(max(s.start - 3, 0), s.stop + 3) for s in box)
     blurred = ndimage.gaussian_filter(mask[wide].astype(np.float32), 1.0)
     coarse = torch.from_numpy(generator.normal(0, 1, [n // 6 + 2 for n in blurred.shape]).astype(np.float32))
