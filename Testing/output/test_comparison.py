@@ -79,6 +79,48 @@ def test_the_colours_diverge_about_white_and_name_their_distance(headless, study
     assert colors.GetLookupTable().GetTableRange() == (-3.0, 3.0)
 
 
+def legends(scene):
+    kind = "vtkMRMLColorLegendDisplayNode"
+    return [scene.GetNthNodeByClass(n, kind) for n in range(scene.GetNumberOfNodesByClass(kind))]
+
+
+def test_one_legend_says_what_the_colours_mean_and_is_seen_with_the_surfaces(headless, study):
+    """By Slicer's own displayable managers; nothing is rendered."""
+    import vtk
+
+    renderer, window, interactor = vtk.vtkRenderer(), vtk.vtkRenderWindow(), vtk.vtkGenericRenderWindowInteractor()
+    window.AddRenderer(renderer)
+    interactor.SetRenderWindow(window)
+    managers = slicer.vtkMRMLDisplayableManagerGroup()
+    managers.SetRenderer(renderer)
+    for name in ("Model", "ColorLegend"):
+        manager = getattr(slicer, f"vtkMRML{name}DisplayableManager")()
+        manager.SetMRMLApplicationLogic(headless.application)
+        managers.AddDisplayableManager(manager)
+    managers.SetMRMLDisplayableNode(headless.scene.AddNewNodeByClass("vtkMRMLViewNode"))
+    for _ in range(2):  # without and with an earlier comparison
+        compared(headless.scene, study)
+        (legend,) = legends(headless.scene)
+        actor = manager.GetColorLegendActor(legend)
+        table = actor.GetLookupTable()
+        assert actor.GetTitle() == "Distance (mm)" and tuple(table.GetRange()) == (-3.0, 3.0)
+        for distance, told in ((-3.0, (0.13, 0.40, 0.67)), (0.0, (0.97, 0.97, 0.97)), (3.0, (0.70, 0.09, 0.17))):
+            table.GetColor(distance, color := [0.0] * 3)
+            assert color == pytest.approx(told, abs=0.02)
+        for shown in (False, True):
+            show_surfaces(headless.scene, shown)
+            layers = [one for layer in window.GetRenderers() for one in layer.GetViewProps()]
+            kinds = [one.GetClassName() for one in layers if one.GetVisibility()]
+            assert kinds.count("vtkSlicerScalarBarActor") == shown and ("vtkOpenGLActor" in kinds) == shown
+
+
+def test_without_surfaces_there_is_no_legend(headless, study):
+    compared(headless.scene, study)
+    analysis, _ = study
+    add_comparison(headless.scene, compare_segmentations(analysis.labels, None, analysis.volume.affine), {})
+    assert legends(headless.scene) == []
+
+
 def test_the_disagreement_is_one_segment_of_each_kind_where_it_lies(headless, study):
     import vtk
     from vtk.util.numpy_support import vtk_to_numpy
@@ -136,7 +178,7 @@ def test_a_second_comparison_takes_the_place_of_the_first(headless, study):
     assert comparison_nodes(headless.scene, output.SURFACE) == list(nodes.surfaces.values())
 
 
-@pytest.mark.parametrize("fails", ["_add_surface", "_add_disagreement", "_add_table", "place"])
+@pytest.mark.parametrize("fails", ["_add_surface", "_add_legend", "_add_disagreement", "_add_table", "place"])
 def test_what_fails_half_way_leaves_the_scene_with_the_earlier_comparison(headless, study, monkeypatch, fails):
     volume = populate_scene(headless.scene, study[0]).volume
     for _ in range(2):  # without and with an earlier one
