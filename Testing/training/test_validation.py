@@ -161,12 +161,11 @@ def test_every_person_is_held_out_in_one_fold_with_twins_and_levels_together(fol
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
     """Four people, whole and broken, to train a tiny network of three planes on; `seen` tells which it was shown."""
-    for kind in ("vertebrae", "calibration"):
-        folder = tmp_path / "cache" / kind
-        folder.mkdir(parents=True)
-        (folder / "about.json").write_text('{"anatomy": "built-in", "built_in_necks": 1}')
-        for seed in range(8):
-            np.savez(folder / f"{seed:08d}.npz", **vertebra(broken=seed % 2 == 1))
+    folder = tmp_path / "cache" / "vertebrae"
+    folder.mkdir(parents=True)
+    (folder / "about.json").write_text('{"anatomy": "built-in", "built_in_necks": 1}')
+    for seed in range(8):
+        np.savez(folder / f"{seed:08d}.npz", **vertebra(broken=seed % 2 == 1))
     task = TASKS["planes"]
     small = {**task.network, "widths": [8, 8, 8, 8], "hidden": 8, "heat_channels": 8}
     few = replace(task, network=small, batches=partial(plane_batches, size=2), begins_as=None)
@@ -213,7 +212,8 @@ def test_a_fold_begins_as_the_same_fold_of_the_other_network(runs, monkeypatch):
 
 
 def test_folds_become_members_of_the_ensemble_each_with_a_weight(runs, tmp_path):
-    from neckfrac.evaluation.calibrate import calibrate
+    from calibration_case import answer
+    from neckfrac.evaluation.calibrate import calibrate, calibration_networks
     from tiny_networks import write_models
 
     models = write_models(tmp_path / "models")
@@ -223,6 +223,8 @@ def test_folds_become_members_of_the_ensemble_each_with_a_weight(runs, tmp_path)
     for label in trained(runs):
         bundle = load_bundle(export(label, runs, models))
         assert bundle.metadata["neckfrac"]["held_out"]["folds"] == 2
-    ensemble = calibrate(runs, models)
+    networks = calibration_networks(models)
+    answer(networks, runs)
+    ensemble = calibrate(networks, runs)
     assert names | {"tiny-slices", "tiny-vertebrae"} == set(ensemble.levels)
     assert sum(member.weight for member in ensemble.levels.values()) == pytest.approx(1)

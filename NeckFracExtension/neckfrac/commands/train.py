@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TRAINABLE = (
     "spine: simulate, locate and segment in one go. Or step by step: cache-locate, cache-slabs; locate, segment, "
     "cache-vertebrae; model1, model2, planes; cache-sagittal; sagittal, baselines (for comparison alone). Then export "
-    "(what was trained, as bundles); cache-calibration; ensemble."
+    "(what was trained, as bundles); cache-calibration (whole studies, judged by them); ensemble."
 )
 
 
@@ -104,6 +104,12 @@ def train(
     with shown as progress, progress.stage(f"Training: {what}", 1.0):
         if rsna and what == "cache-vertebrae":
             lines += fill_rsna(progress)
+        elif what == "cache-calibration":
+            from ..evaluation.calibrate import calibration_networks, run_studies
+
+            networks = calibration_networks(models or resources_dir() / "Models", device, threads)
+            held = run_studies(networks, runs, samples, time_budget=time_budget, progress=progress)
+            lines.append(f"{held} of {samples} studies to calibrate on are there.")
         elif what.startswith("cache-"):
             kind = what.removeprefix("cache-")
             seeds = range(first, first + samples)
@@ -132,13 +138,16 @@ def train(
             )
             typer.echo(as_tables(told))
         elif what == "ensemble":
-            from ..evaluation.calibrate import BALANCED, Aims, calibrate
+            from ..evaluation.calibrate import calibrate, calibration_networks
+            from ..evaluation.fit import BALANCED, Aims
+            from ..pipeline.engine import ENSEMBLE_FILE
 
             if balanced not in BALANCED:
                 raise InputError(f"There is no {balanced!r} to balance by.", advice=f"Choose {', '.join(BALANCED)}.")
 
             aims = Aims(sensitivity, specificity, balanced, prevalence)
-            calibrate(runs, models or resources_dir() / "Models", aims, progress=progress)
+            folder = models or resources_dir() / "Models"
+            calibrate(calibration_networks(folder, device, threads), runs, aims).write(folder / ENSEMBLE_FILE)
         else:
             from ..training.cache import Split
             from ..training.export import how_far

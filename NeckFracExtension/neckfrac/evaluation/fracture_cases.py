@@ -70,6 +70,7 @@ def simulated_cases(
 ) -> Iterator[Case]:  # fmt: skip
     """`count` studies that no training saw, every other one fractured; the same seed gives the same studies.
 
+    Each person is met twice in a row, once fractured and once not, so that nobody's anatomy tells.
     anatomy: a folder of meshes that all people come from, instead of the built-in necks. build: the neck of a
     person's number, instead of either. Raises InputError for no study at all.
     """
@@ -78,7 +79,7 @@ def simulated_cases(
     people = PEOPLE if anatomy is None else 1
     person = cache(build or partial(_person, seed=seed, anatomy=anatomy))
     for n in range(count):
-        read = partial(_simulate, n, seed, partial(person, n % people), shape, spacing)
+        read = partial(_simulate, n, seed, partial(person, n // 2 % people), shape, spacing)
         yield Case(f"simulated-{seed}-{n:05d}", read)
 
 

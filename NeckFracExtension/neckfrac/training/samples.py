@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 LOCATE_PATCH = (88, 64, 64)  # [z, y, x] voxels of 2 mm
 SLAB_SHAPE = (56, 192, 192)  # [z, y, x] voxels of 1 x 0.6 x 0.6 mm: two or three vertebrae
 VERTEBRA_SHAPE = (52, 136, 136)  # [z, y, x] voxels of 1 x 0.6 x 0.6 mm: one vertebra and what touches it
-CALIBRATION = 10_000_000  # where the seeds of people and samples that only calibrate begin
 # Shares of the coarse samples that hold no neck, and that are short slabs of one.
 NO_NECK, SHORT = 0.12, 0.25
 TRUNKS = 3  # how many other bodies stand for all that is no neck
@@ -183,11 +182,6 @@ def vertebra_sample(necks: Necks, seed: int) -> Sample:
         "kind": np.array(kind if broken else ""),
         "severity": np.float32(own.parameters["severity"] if broken else 0.0),
     }
-
-
-def calibration_sample(necks: Necks, seed: int) -> Sample:
-    """A `vertebra_sample` that is none of those trained on."""
-    return vertebra_sample(necks, CALIBRATION + seed)
 
 
 def neighbours(level: str) -> list[str]:

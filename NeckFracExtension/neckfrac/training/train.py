@@ -22,7 +22,7 @@ from .logs import curves
 from .loop import Trainer
 from .rsna_cache import RSNA_CACHE
 from .sagittal import sagittal_sample
-from .samples import CALIBRATION, Necks, calibration_sample, locate_sample, slab_sample, vertebra_sample
+from .samples import Necks, locate_sample, slab_sample, vertebra_sample
 from .sources import add_source, read_sources
 from .tasks import TASKS, Beginning, Task
 from .validation import Validation
@@ -31,7 +31,6 @@ CACHES = {
     "locate": locate_sample,
     "slabs": slab_sample,
     "vertebrae": vertebra_sample,
-    "calibration": calibration_sample,
     "sagittal": sagittal_sample,
 }
 # How many samples `train_spine` simulates of each kind.
@@ -57,8 +56,7 @@ def fill_cache(
     folder = runs / "cache" / kind
     if all((folder / f"{seed:08d}.npz").exists() for seed in seeds):
         return len(seeds)  # necks take a while to build
-    first = seeds.start + (CALIBRATION if kind == "calibration" else 0)
-    necks = Necks(anatomy=anatomy, built_in=built_in, seed=first)
+    necks = Necks(anatomy=anatomy, built_in=built_in, seed=seeds.start)
     cache = SampleCache(folder, partial(make, necks))
     # First, so that a cache whose filling was interrupted still says where it comes from.
     about = {"anatomy": "built-in" + (" and BodyParts3D meshes" if anatomy else ""), "built_in_necks": built_in}
