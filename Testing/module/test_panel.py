@@ -22,6 +22,12 @@ def world(monkeypatch, tmp_path):
         yield panel_world
 
 
+@pytest.fixture
+def asking(monkeypatch, tmp_path):
+    with Panel(monkeypatch, tmp_path, asks=True) as panel_world:
+        yield panel_world
+
+
 def test_the_panel_says_that_it_is_no_medical_device(world):
     world.open()
     assert "Research use only; not a medical device" in world.ui.disclaimerLabel.text
@@ -265,26 +271,26 @@ def test_every_text_for_the_user_can_be_translated():
                 assert not isinstance(argument, ast.Constant) or argument.value is None, where
 
 
-def test_the_panel_says_what_the_networks_can_run_on(world):
-    world.open()
-    assert world.ui.deviceFoundLabel.text == ""
-    world.wait_until(lambda: world.ui.deviceFoundLabel.text)
-    assert "No graphics card" in world.ui.deviceFoundLabel.text, "there is none where this is tested"
-    world.widget._onDevice({"gpus": [{"name": "A100", "free": 30 * 2**30, "total": 40 * 2**30}]})
-    assert world.ui.deviceFoundLabel.text == "A100: 30 of 40 GB free"
+def test_the_panel_says_what_the_networks_can_run_on(asking):
+    asking.open()
+    assert asking.ui.deviceFoundLabel.text == ""
+    asking.wait_until(lambda: asking.ui.deviceFoundLabel.text)
+    assert "No graphics card" in asking.ui.deviceFoundLabel.text, "there is none where this is tested"
+    asking.widget._onDevice({"gpus": [{"name": "A100", "free": 30 * 2**30, "total": 40 * 2**30}]})
+    assert asking.ui.deviceFoundLabel.text == "A100: 30 of 40 GB free"
 
 
-def test_nothing_is_started_to_look_for_a_device_while_packages_are_missing(world):
-    world.missing = ["torch"]
-    world.open()
-    assert world.widget.logic.workerPid is None
+def test_nothing_is_started_to_look_for_a_device_while_packages_are_missing(asking):
+    asking.missing = ["torch"]
+    asking.open()
+    assert asking.widget.logic.workerPid is None
 
 
-def test_a_run_that_starts_while_the_device_is_being_looked_for_waits_its_turn(world):
-    world.add_ct()
-    world.open()
-    world.run()
-    assert world.texts(0)[0] == "C4" and world.ui.deviceFoundLabel.text
+def test_a_run_that_starts_while_the_device_is_being_looked_for_waits_its_turn(asking):
+    asking.add_ct()
+    asking.open()
+    asking.run()
+    assert asking.texts(0)[0] == "C4" and asking.ui.deviceFoundLabel.text
 
 
 def test_a_volume_that_does_not_look_like_a_ct_is_warned_of_with_the_reason(world):

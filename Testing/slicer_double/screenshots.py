@@ -21,7 +21,7 @@ def draw(folder: Path) -> Path:
     with ExitStack() as stack:
         monkeypatch = stack.enter_context(pytest.MonkeyPatch.context())
         temporary = stack.enter_context(tempfile.TemporaryDirectory())
-        panel = stack.enter_context(Panel(monkeypatch, Path(temporary)))
+        panel = stack.enter_context(Panel(monkeypatch, Path(temporary), asks=True))
         import slicer
         from NeckFracLib.logic import NeckFracLogic
         from NeckFracLib.sample_data import NODE_NAME, samplePath

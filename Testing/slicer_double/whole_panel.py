@@ -6,21 +6,30 @@ from types import SimpleNamespace
 import numpy as np
 
 from . import qt_stand_in
+from .panel import MODULE
 from .section import WORKER, World
 
 
 class Panel(World):
-    """A scene with the panel on it. ui: the widgets of the frame and of all sections by name."""
+    """A scene with the panel on it. ui: the widgets of the frame and of all sections by name.
 
-    def __init__(self, monkeypatch, folder):
+    asks: whether the panel asks its worker for a graphics card, for which that loads PyTorch: some seconds a test.
+    """
+
+    def __init__(self, monkeypatch, folder, asks=False):
         super().__init__(monkeypatch, folder)
+        self.missing, self._asks = [], asks
+        self._monkeypatch, self._parent = monkeypatch, qt_stand_in.qMRMLWidget()
+        self._parent.setLayout(qt_stand_in.QtWidgets.QVBoxLayout())
+        self._make()
+
+    def _make(self):
         module = importlib.import_module("NeckFracLib.widget")
-        self.missing = []
-        monkeypatch.setattr(module.install, "missingPackages", lambda: list(self.missing))
-        parent = qt_stand_in.qMRMLWidget()
-        parent.setLayout(qt_stand_in.QtWidgets.QVBoxLayout())
-        self.widget = module.NeckFracWidget(parent)
+        self._monkeypatch.setattr(module.install, "missingPackages", lambda: list(self.missing))
+        self.widget = module.NeckFracWidget(self._parent)
         self.widget.makeLogic = lambda: module.NeckFracLogic(workerCommand=WORKER)
+        if not self._asks:
+            self.widget._askForDevice = lambda: None
 
     def __exit__(self, *_):
         self.widget.cleanup()
@@ -32,6 +41,19 @@ class Panel(World):
         for section in self.widget.sections:
             vars(self.ui).update(vars(section.ui))
         return self.widget
+
+    def reload(self):
+        """Press the developer's button Reload: the panel's next widget takes the place of this one, which is given."""
+        import slicer
+
+        before = self.widget
+        # What the module manager and qSlicerScriptedLoadableModuleWidget do for slicer.util.reloadScriptedModule.
+        self._parent.reload = lambda: (self._make(), self.open())
+        module = SimpleNamespace(path=str(MODULE / "NeckFrac.py"), widgetRepresentation=lambda: self._parent)
+        modules = SimpleNamespace(neckfrac=module, NeckFracWidget=before)
+        self._monkeypatch.setattr(slicer, "modules", modules, raising=False)
+        before.onReload()
+        return before
 
     @property
     def node(self):
