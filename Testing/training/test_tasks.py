@@ -266,6 +266,37 @@ def test_model_two_learns_from_pieces_first_and_then_from_whole_vertebrae(tmp_pa
     assert training.train("model2", tmp_path, steps=4, loaders=0) and len(seen) == 4, "it is finished"
 
 
+def test_the_eight_networks_of_model_one_begin_as_the_one_that_learned_from_pieces(tmp_path, monkeypatch):
+    from dataclasses import replace
+
+    from neckfrac.training import train as training
+
+    cache = tmp_path / "cache" / "vertebrae"
+    cache.mkdir(parents=True)
+    (cache / "about.json").write_text('{"anatomy": "built-in"}')
+    for n in (2, 3):
+        np.savez(cache / f"{n:08d}.npz", **vertebra(n == 3))
+    task, told = TASKS["model1"], []
+
+    def alike(network):
+        first, *others = network.classifiers
+        told.append([torch.equal(first.network._fc.weight, other.network._fc.weight) for other in others])
+
+    def loss(network, batch):
+        alike(network)
+        return task.loss(network, batch)
+
+    first = replace(task.first, share=0.5)
+    monkeypatch.setitem(TASKS, "model1", replace(task, first=first, loss=loss, batches=lambda *a: task.batches(*a, 8)))
+    untouched = training.trainer_for("model1", tmp_path / "none", device=torch.device("cpu")).network
+    assert training.train("model1", tmp_path, steps=2, loaders=0)
+    assert told == [[True] * 7], "all eight know what the first has learned of pieces"
+    alike(training.trainer_for("model1", tmp_path, device=torch.device("cpu")).network)
+    assert told[-1] == [False] * 7, "and each learns its own level from there"
+    alike(untouched)
+    assert told[-1] == [False] * 7
+
+
 def test_three_planes_begin_with_what_model_two_has_learned(tmp_path):
     from neckfrac.errors import InputError
     from neckfrac.training.train import begin_as, trainer_for

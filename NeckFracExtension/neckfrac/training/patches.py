@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from ..pipeline.intensity import TISSUE_AND_BONE
+from ..pipeline.intensity import TISSUE_AND_BONE, Intensity
 from .batches import Batch, augment_hu, grained, turned, twins
 from .cache import Sample, SampleCache
 from .vertebrae import LEAST_FRACTURE, imitate_mask
@@ -26,7 +26,9 @@ PIECES = 6  # of each vertebra in a batch
 BEYOND = 3  # slices beyond those of the pieces: their neighbours, and what the mask's imitated edge depends on
 
 
-def patch_batches(paths: list[Path], generator: np.random.Generator, size: int = 8) -> Iterator[Batch]:
+def patch_batches(
+    paths: list[Path], generator: np.random.Generator, size: int = 8, intensity: Intensity = TISSUE_AND_BONE
+) -> Iterator[Batch]:
     """image [B, 1, 4, 64, 64], heat [B, 1, 64, 64] (truth mask), target [B]: pieces of `size` vertebrae.
 
     Twins (`vertebra_sample`) give the same places. A piece without a break is as good as one with.
@@ -41,7 +43,7 @@ def patch_batches(paths: list[Path], generator: np.random.Generator, size: int =
             places, seed = _places(samples, generator), int(generator.integers(2**32))
             parts, places = _about(samples, places)
             for part in parts:
-                for image, heat in _pieces(part, places, seed):
+                for image, heat in _pieces(part, places, seed, intensity):
                     images.append(image)
                     heats.append(heat)
         if images:
@@ -75,7 +77,9 @@ def _about(samples: list[Sample], places: np.ndarray) -> tuple[list[Sample], np.
     return parts, places - lower
 
 
-def _pieces(sample: Sample, places: np.ndarray, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _pieces(
+    sample: Sample, places: np.ndarray, seed: int, intensity: Intensity = TISSUE_AND_BONE
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """The pieces of one sample: image [1, 4, PATCH, PATCH] as `vertebra_crop` makes them, and truth [1, ...]."""
     look = np.random.default_rng(seed)
     hu, flip = grained(augment_hu(sample["hu"], look), look), -1 if look.random() < 0.5 else 1
@@ -87,7 +91,7 @@ def _pieces(sample: Sample, places: np.ndarray, seed: int) -> Iterator[tuple[tor
         stack = [hu[(min(max(z + offset, 0), last), *view)] for offset in (0, -1, 1)]
         parts = (np.stack(stack), mask[(z, *view)], sample["fracture"][(z, *view)] == level)
         stack, own, truth = (torch.from_numpy(np.ascontiguousarray(part[..., ::flip])) for part in parts)
-        image = torch.cat([TISSUE_AND_BONE(stack), own[None].float()])
+        image = torch.cat([intensity(stack), own[None].float()])
         yield turned(image[None], truth[None].float(), np.random.default_rng([seed, number]))
 
 

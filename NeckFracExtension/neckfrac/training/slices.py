@@ -15,6 +15,7 @@ from ..pipeline.crops import axial_slices
 from ..pipeline.intensity import BONE_WINDOW
 from .batches import Batch, augment_hu, shuffled, turned
 from .cache import SampleCache
+from .patches import patch_batches
 from .vertebrae import LEAST_FRACTURE
 
 # NeckFrac's class weights of the eight networks: patient, C1...C7 (REFERENCE: 2,019 RSNA patients).
@@ -52,6 +53,23 @@ def slice_batches(paths: list[Path], generator: np.random.Generator, size: int =
             levels = torch.stack(counts, dim=1) >= LEAST_FRACTURE
             targets.append(torch.cat([levels.any(dim=1, keepdim=True), levels], dim=1))
         yield {"image": torch.cat(images), "target": torch.cat(targets).float()}
+
+
+def slice_patch_batches(paths: list[Path], generator: np.random.Generator) -> Iterator[Batch]:
+    """`patch_batches` in Model I's window."""
+    return patch_batches(paths, generator, intensity=BONE_WINDOW)
+
+
+def slice_patch_loss(network: nn.Module, batch: Batch) -> torch.Tensor:
+    """Cross-entropy of the first of the eight networks alone: a broken piece looks alike at all levels."""
+    logits = network.classifiers[0](batch["image"][:, 0, :3])[:, 0]
+    return F.binary_cross_entropy_with_logits(logits, batch["target"])
+
+
+def begin_alike(network: nn.Module) -> None:
+    """Give all eight networks what the first has learned of pieces."""
+    for other in network.classifiers[1:]:
+        other.load_state_dict(network.classifiers[0].state_dict())
 
 
 def slice_loss(network: nn.Module, batch: Batch) -> torch.Tensor:

@@ -20,18 +20,27 @@ from .patches import patch_batches, patch_loss
 from .sagittal import sagittal_batches, sagittal_loss
 from .samples import LOCATE_PATCH
 from .segmenting import NEIGHBOURS, WINDOW, segment_batches, segment_loss
-from .slices import SLICE_FIELD, SLICE_SIZE, slice_batches, slice_loss
+from .slices import (
+    SLICE_FIELD,
+    SLICE_SIZE,
+    begin_alike,
+    slice_batches,
+    slice_loss,
+    slice_patch_batches,
+    slice_patch_loss,
+)
 from .three_planes import PLANE_ROWS, PLANE_SIZE, PLANE_TISSUE, PLANE_VIEWS, plane_batches, plane_loss
 from .vertebrae import VERTEBRA_SIZE, VERTEBRA_SLICES, vertebra_batches, vertebra_loss
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a network learns first, for a share of its schedule's steps."""
+    """What a network learns first, for a share of its schedule's steps. then: what is done to it before it goes on."""
 
     share: float
     batches: Callable[[list[Path], np.random.Generator], Iterator[Batch]]
     loss: Callable[[nn.Module, Batch], torch.Tensor]
+    then: Callable[[nn.Module], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +123,7 @@ TASKS: dict[str, Task] = {
             slice_loss,
             "Model I: eight EfficientNets on axial slices, for the patient and C1 to C7.",
             reduced=False,
+            first=Lesson(0.6, slice_patch_batches, slice_patch_loss, then=begin_alike),
         ),
         Task(
             "model2",

@@ -168,6 +168,8 @@ def train(
             left = None if deadline is None else deadline - time.monotonic()
             options = {"since": begins, "until": until, "reduced": task.reduced, "validation": validation, "log": log}
             made = loaded(batches, paths, [3, trainer.step, ranks.rank], loaders=loaders)
+            if task.first and task.first.then and trainer.step == begins > 0:
+                task.first.then(trainer.network)
             if not trainer.fit(made, loss, time_budget=left, progress=progress, **options):
                 return False
     return True
