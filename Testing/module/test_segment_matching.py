@@ -132,6 +132,59 @@ def test_of_two_segments_that_overlap_the_upper_level_has_the_voxel(filled):
     assert (labels > 0).sum() == 30 * 20 * 20
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32])
+def test_levels_are_found_among_other_structures_of_the_same_image(filled, kind):
+    """As TotalSegmentator's: one image, many values."""
+    world, analysis, nodes = filled
+    voxels = np.full(analysis.volume.shape, 90, kind)
+    for level in range(1, 8):
+        voxels[analysis.labels == level] = 50 - level
+    image, node = oriented(voxels, nodes.volume), world.scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    for name, value in (("body", 90), *((f"vertebrae_C{level}", 50 - level) for level in range(1, 8))):
+        made = segment(name)
+        made.AddRepresentation("Binary labelmap", image)
+        made.SetLabelValue(value)
+        node.GetSegmentation().AddSegment(made)
+    assert (world.matching.labelmapOf(node, nodes.volume) == analysis.labels).all()
+
+
+@pytest.mark.parametrize("away", [(0, 0, 0), (3, -2, 5), (-40, 0, 0), (0, 10_000, 0), (0, 0, -45)])
+def test_a_segmentation_of_the_same_grid_that_is_moved_by_whole_voxels_lies_there_as_far_as_the_volume_goes(
+    filled, away
+):
+    world, analysis, nodes = filled
+    moved = analysis.volume.affine.copy()
+    moved[:3, 3] = analysis.volume.to_points(np.array(away, dtype=float))
+    other = _add_volume(world.scene, np.zeros(analysis.volume.shape, np.int16), moved, "moved")
+    expected = np.zeros_like(analysis.labels)
+    where = np.argwhere(analysis.labels > 0)
+    inside = ((where - away >= 0) & (where - away < analysis.labels.shape)).all(axis=1)
+    expected[tuple((where - away)[inside].T)] = analysis.labels[tuple(where[inside].T)]
+    if inside.any():
+        assert (world.matching.labelmapOf(nodes.segmentation, other) == expected).all()
+    else:
+        with pytest.raises(ValueError, match="same place"):
+            world.matching.labelmapOf(nodes.segmentation, other)
+
+
+def test_a_turned_grid_is_sampled_by_the_nearest_voxel(filled):
+    """Against scipy's sampling of each level by itself; voxels halfway between two may go either way."""
+    from scipy import ndimage
+
+    world, analysis, nodes = filled
+    angle = np.deg2rad(11)
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    affine = turn @ analysis.volume.affine @ np.diag([1.3, 0.8, 1.1, 1.0])
+    other = _add_volume(world.scene, np.zeros((60, 90, 40), np.int16), affine, "turned")
+    onto = np.linalg.inv(analysis.volume.affine) @ affine
+    expected = ndimage.affine_transform(
+        np.pad(analysis.labels, 1), onto[:3, :3][::-1, ::-1], onto[:3, 3][::-1] + 1, (60, 90, 40), order=0
+    )
+    labels = world.matching.labelmapOf(nodes.segmentation, other)
+    assert (expected > 0).sum() > 1000 and (labels != expected).sum() < 0.001 * (expected > 0).sum()
+
+
 def oriented(voxels, volume):
     import vtk
     from neckfrac.output.mrml import image

@@ -102,15 +102,20 @@ def labelmapOf(segmentationNode, volumeNode):
     from neckfrac.anatomy import LEVEL_BY_NAME
 
     toWorld = hand_over.affineOf(volumeNode)
-    shape = volumeNode.GetImageData().GetDimensions()[::-1]
-    labels = np.zeros(shape, np.uint8)
+    labels = hand_over.emptyLike(volumeNode)
     segmentation = _withLabelmaps(segmentationNode, volumeNode)
+    layers = {}  # segments that do not overlap share an image: all of them in one pass
     for level, identifier in segmentsByLevel(segmentationNode).items():
         segment = segmentation.GetSegment(identifier)
-        mask, affine = _maskOf(segment, segmentationNode)
-        if mask is not None:
-            _paint(labels, toWorld, mask, affine, LEVEL_BY_NAME[level].label)
-    if not labels.any():
+        image = segment.GetRepresentation(LABELMAP)
+        if image is not None and image.GetPointData().GetScalars() is not None:
+            layers.setdefault(image, {})[segment.GetLabelValue()] = LEVEL_BY_NAME[level].label
+    painted = False
+    for image, meanings in layers.items():
+        part, first = _levelsIn(image, meanings)
+        if part is not None:
+            painted |= _paint(labels, toWorld, part, _affineOf(image, first, segmentationNode))
+    if not painted:
         raise ValueError(_("The segmentation and the volume do not lie in the same place, or it is empty."))
     return labels
 
@@ -133,56 +138,96 @@ def _withLabelmaps(segmentationNode, volumeNode):
     return copy.GetSegmentation()
 
 
-def _maskOf(segment, segmentationNode):
-    """A segment's mask [z, y, x] and its affine to LPS mm in the world; (None, None) when it is empty."""
-    from neckfrac.output.mrml import LPS_TO_RAS
+def _levelsIn(image, meanings):
+    """The part of a labelmap that holds levels, as their labels, and its first voxel (i, j, k) in the image.
+
+    meanings: label by the image's value. (None, None) when there is nothing of them.
+    """
     from vtk.util.numpy_support import vtk_to_numpy
 
-    image = segment.GetRepresentation(LABELMAP)
-    if image is None or min(image.GetDimensions()) < 1 or image.GetPointData().GetScalars() is None:
+    voxels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+    box = _boundsOf(voxels)
+    if box is None:
         return None, None
-    scalars = vtk_to_numpy(image.GetPointData().GetScalars())
-    mask = scalars.reshape(image.GetDimensions()[::-1]) == segment.GetLabelValue()
-    matrix, parent = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
+    voxels = voxels[box]
+    meaning = np.zeros(max(meanings) + 2, np.uint8)  # its first and last say that a value is no level
+    meaning[list(meanings)] = list(meanings.values())
+    labels = np.empty(voxels.shape, np.uint8)
+    for found, part in zip(labels, voxels, strict=True):  # by slices: indices take eight bytes a voxel
+        np.take(meaning, part.astype(np.intp), out=found, mode="clip")
+    inner = _boundsOf(labels)
+    if inner is None:
+        return None, None
+    first = [a.start + b.start for a, b in zip(box, inner, strict=True)][::-1]
+    return labels[inner], first
+
+
+def _boundsOf(voxels):
+    """The slices [z, y, x] that hold everything above zero; None when nothing is. Three passes at memory's speed."""
+    if not voxels.size:
+        return None
+    z = np.flatnonzero(voxels.max(axis=(1, 2)) > 0)
+    if not len(z):
+        return None
+    plane = voxels[z[0] : z[-1] + 1].max(axis=0)
+    held = [z, np.flatnonzero(plane.max(axis=1) > 0), np.flatnonzero(plane.max(axis=0) > 0)]
+    return tuple(slice(int(one[0]), int(one[-1]) + 1) for one in held)
+
+
+def _affineOf(image, first, segmentationNode):
+    """The affine to LPS mm in the world of a part of a segment's image that begins at its voxel `first` (i, j, k)."""
+    from neckfrac.output.mrml import LPS_TO_RAS
+
+    matrix, parent, shift = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4(), np.eye(4)
     image.GetImageToWorldMatrix(matrix)  # here, "world" is what the segmentation node's transforms start from
     transform = segmentationNode.GetParentTransformNode()
     if transform is not None:
         # All transforms above it: the import and export functions of Slicer 5.10 took only the nearest one.
         transform.GetMatrixTransformToWorld(parent)
-    affine = slicer.util.arrayFromVTKMatrix(parent) @ slicer.util.arrayFromVTKMatrix(matrix)
-    first = np.eye(4)
-    first[:3, 3] = image.GetExtent()[::2]
-    return mask, LPS_TO_RAS @ affine @ first
+    shift[:3, 3] = np.add(image.GetExtent()[::2], first)
+    toRas = slicer.util.arrayFromVTKMatrix(parent) @ slicer.util.arrayFromVTKMatrix(matrix)
+    return LPS_TO_RAS @ toRas @ shift
 
 
-def _paint(labels, toWorld, mask, affine, value):
-    """Write a label where a mask on another grid lies, by the nearest voxel, over what is free."""
-    from scipy import ndimage
-
-    box = ndimage.find_objects(mask.view(np.uint8))[0] if mask.any() else None
-    if box is None:
-        return
-    # A rim: a voxel's outer half lies beyond its center, and sampling ends at the outermost centers.
-    mask = np.pad(mask[box], 1)
-    rim = np.eye(4)
-    rim[:3, 3] = [part.start - 1 for part in box[::-1]]
-    # From voxel (i, j, k) of the volume to that of the mask; then the part of the volume that the mask can reach.
-    onto = np.linalg.inv(affine @ rim) @ toWorld
-    corners = np.array(np.meshgrid(*((0, n - 1) for n in mask.shape[::-1]))).reshape(3, -1)
-    back = np.linalg.inv(onto)
-    reached = back[:3, :3] @ corners + back[:3, 3:]
-    lower = np.clip(np.floor(reached.min(axis=1)).astype(int)[::-1], 0, labels.shape)
-    upper = np.clip(np.ceil(reached.max(axis=1)).astype(int)[::-1] + 1, 0, labels.shape)
+def _paint(labels, toWorld, part, affine):
+    """Write labels that lie on another grid, by the nearest voxel; where two meet, the upper level. Whether any did."""
+    onto = np.linalg.inv(affine) @ toWorld  # from voxel (i, j, k) of the volume to that of the part
+    steps = np.rint(onto[:3, 3]).astype(int)[::-1]
+    # The same grid, moved by whole voxels, as for a segmentation that was made on this volume: no sampling.
+    same = np.abs(onto[:3, :3] - np.eye(3)).max() < 1e-6 and np.abs(onto[:3, 3][::-1] - steps).max() < 1e-3
+    if same:
+        lower, upper = -steps, part.shape - steps
+    else:  # what the part can reach; a voxel's outer half lies beyond its center
+        corners = np.array(np.meshgrid(*((-0.5, n - 0.5) for n in part.shape[::-1]))).reshape(3, -1)
+        back = np.linalg.inv(onto)
+        reached = (back[:3, :3] @ corners + back[:3, 3:])[::-1]
+        lower, upper = np.floor(reached.min(axis=1)).astype(int), np.ceil(reached.max(axis=1)).astype(int) + 1
+    lower, upper = np.maximum(lower, 0), np.minimum(upper, labels.shape)
     if (upper <= lower).any():
-        return
-    target = labels[tuple(slice(a, b) for a, b in zip(lower, upper, strict=True))]
-    turn = onto[:3, :3][::-1, ::-1]
-    start = turn @ lower + onto[:3, 3][::-1]
-    steps = np.rint(start).astype(int)
-    if np.abs(turn - np.eye(3)).max() < 1e-6 and np.abs(start - steps).max() < 1e-3 and (steps >= 0).all():
-        # The same grid, moved by whole voxels, as for a segmentation that was made on this volume: no sampling.
-        found = mask[tuple(slice(a, a + n) for a, n in zip(steps, target.shape, strict=True))]
-        target = target[tuple(slice(n) for n in found.shape)]
+        return False
+    if same:
+        found = part[tuple(slice(a, b) for a, b in zip(lower + steps, upper + steps, strict=True))]
     else:
-        found = ndimage.affine_transform(mask.view(np.uint8), turn, start, target.shape, order=0)
-    target[(found > 0) & (target == 0)] = value
+        found = _sampled(part, onto, lower, upper)
+    target = labels[tuple(slice(a, b) for a, b in zip(lower, upper, strict=True))]
+    target[...] = np.minimum(target - 1, found - 1) + 1  # in uint8 the background's 0 becomes the largest for a moment
+    return bool(found.any())
+
+
+def _sampled(part, onto, lower, upper):
+    """The nearest voxels of `part` at the voxels `lower` to `upper` [z, y, x] of a grid; onto: from its (i, j, k)."""
+    from neckfrac.output.mrml import image
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    transform, reslice = vtk.vtkMatrixToLinearTransform(), vtk.vtkImageReslice()
+    transform.SetInput(slicer.util.vtkMatrixFromArray(onto))
+    reslice.SetInputData(image(np.ascontiguousarray(part)))
+    reslice.SetResliceTransform(transform)
+    reslice.SetInterpolationModeToNearestNeighbor()
+    reslice.BorderOn()  # to the faces of the outermost voxels, not to their centers
+    reslice.SetOutputSpacing(1, 1, 1)
+    reslice.SetOutputOrigin(0, 0, 0)
+    ends = zip(lower[::-1], upper[::-1] - 1, strict=True)
+    reslice.SetOutputExtent(*(int(end) for pair in ends for end in pair))
+    reslice.Update()
+    return vtk_to_numpy(reslice.GetOutput().GetPointData().GetScalars()).reshape(upper - lower)
