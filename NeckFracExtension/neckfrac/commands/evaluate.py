@@ -45,8 +45,8 @@ def evaluate_fractures(
     quiet: Quiet = False,
 ) -> None:
     """How well fractures are found, beside baselines: simulated studies or a folder; writes JSON and HTML."""
-    from ..evaluation.fracture_card import record_fractures
-    from ..evaluation.fractures import REPORT, RESULT, evaluate_fractures, evaluate_simulated_fractures
+    from ..evaluation.fractures.card import record_fractures
+    from ..evaluation.fractures.evaluate import REPORT, RESULT, evaluate_fractures, evaluate_simulated_fractures
 
     with measuring("Evaluating", models, device, threads, quiet) as (networks, progress):
         if data:

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..pipeline.combine import LEVELS_MEMBER, OPERATING_POINTS, PATIENT, Ensemble
 from ..progress import Progress
 from .fit import Aims, Told, fit_ensemble
-from .fractures import RECORDS, Records, record, run
+from .fractures.evaluate import RECORDS, Records, record, run
 
 if TYPE_CHECKING:
     from ..pipeline.engine import Networks
@@ -40,7 +40,7 @@ def run_studies(
 
     simulated: further arguments of `simulated_cases`. Raises InputError when what is there came from other networks.
     """
-    from .fracture_cases import simulated_cases
+    from .fractures.cases import simulated_cases
 
     deadline = None if time_budget is None else time.monotonic() + time_budget
     progress, records = progress or Progress(), records_in(networks, runs)

@@ -15,15 +15,11 @@ from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.bundles.bundle import load_bundle
 from neckfrac.cli import main
 from neckfrac.errors import InputError
-from neckfrac.evaluation import fracture_cases, fractures
-from neckfrac.evaluation.fracture_boxes import Marked
-from neckfrac.evaluation.fracture_card import in_words, record_fractures
-from neckfrac.evaluation.fracture_cases import Case, Known, folder_cases, known, simulated_cases, span
-from neckfrac.evaluation.fracture_pictures import ANSWERED, TRUE, draw, picture_name
-from neckfrac.evaluation.fracture_report import report
-from neckfrac.evaluation.fracture_rsna import is_rsna, rsna_cases
-from neckfrac.evaluation.fracture_summary import summarise, worst
-from neckfrac.evaluation.fractures import (
+from neckfrac.evaluation.fractures import cases, evaluate
+from neckfrac.evaluation.fractures.boxes import Marked
+from neckfrac.evaluation.fractures.card import in_words, record_fractures
+from neckfrac.evaluation.fractures.cases import Case, Known, folder_cases, known, simulated_cases, span
+from neckfrac.evaluation.fractures.evaluate import (
     RECORDS,
     REPORT,
     RESULT,
@@ -32,7 +28,11 @@ from neckfrac.evaluation.fractures import (
     evaluate_simulated_fractures,
     vertebra_boxes,
 )
-from neckfrac.evaluation.fractures import run as run_road
+from neckfrac.evaluation.fractures.evaluate import run as run_road
+from neckfrac.evaluation.fractures.pictures import ANSWERED, TRUE, draw, picture_name
+from neckfrac.evaluation.fractures.report import report
+from neckfrac.evaluation.fractures.rsna import is_rsna, rsna_cases
+from neckfrac.evaluation.fractures.summary import summarise, worst
 from neckfrac.findings import Analysis, Box, StudyIdentity
 from neckfrac.intake.study import Study
 from neckfrac.pipeline.combine import OPERATING_POINTS, PATIENT, Ensemble, Member
@@ -149,10 +149,10 @@ def test_a_fractured_study_whose_boxes_nobody_marked_has_none_to_judge(rsna, tmp
 
 def test_only_a_folder_that_says_so_is_told_as_simulated(rsna, tmp_path, monkeypatch):
     copied = shutil.copytree(rsna, tmp_path / "data")
-    monkeypatch.setattr(fractures, "evaluate_cases", lambda networks, cases, out, on, **_: (on, len(cases)))
-    assert fractures.evaluate_fractures(None, copied, tmp_path) == ("simulated CT", 2)
+    monkeypatch.setattr(evaluate, "evaluate_cases", lambda networks, cases, out, on, **_: (on, len(cases)))
+    assert evaluate.evaluate_fractures(None, copied, tmp_path) == ("simulated CT", 2)
     (copied / "simulated.json").unlink()
-    on, count = fractures.evaluate_fractures(None, copied, tmp_path)
+    on, count = evaluate.evaluate_fractures(None, copied, tmp_path)
     assert "patients' CT" in on and "simulated" not in on and count == 2
 
 
@@ -279,7 +279,7 @@ def test_grafts_into_a_given_ct_are_read_and_told_apart(broken, models, tmp_path
     for key in ("scanner", "pose", "tissue"):
         truth.pop(key, None)  # of a given CT nobody knows them
     (whole / "truth.json").write_text(json.dumps({**truth, "source": SOURCE}), encoding="utf-8")
-    result = fractures.evaluate_fractures(knowing(models), tmp_path / "cases", tmp_path / "out")
+    result = evaluate.evaluate_fractures(knowing(models), tmp_path / "cases", tmp_path / "out")
     assert "grafted into given CT" in result["on"] and "kernel" not in result["strata"]
     page = (tmp_path / "out" / REPORT).read_text(encoding="utf-8")
     assert "seams of a graft" in page and "All studies are simulated" not in page
@@ -380,7 +380,7 @@ def test_figures_are_not_recorded_for_other_weights(evaluated, tmp_path):
 
 
 def test_simulated_studies_are_evaluated_from_their_seed(networks, tmp_path, monkeypatch):
-    monkeypatch.setattr(fracture_cases, "_person", lambda number, seed, anatomy: make_toy_neck())
+    monkeypatch.setattr(cases, "_person", lambda number, seed, anatomy: make_toy_neck())
     small = {**simulated_cases.__kwdefaults__, "shape": SHAPE, "spacing": SPACING}
     monkeypatch.setattr(simulated_cases, "__kwdefaults__", small)
     result = evaluate_simulated_fractures(networks, 2, tmp_path, seed=3)

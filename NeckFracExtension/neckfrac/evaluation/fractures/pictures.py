@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..anatomy import LEVEL_BY_NAME
-from ..findings import Analysis, Box
-from .fracture_summary import worst
+from ...anatomy import LEVEL_BY_NAME
+from ...findings import Analysis, Box
+from .summary import worst
 
 if TYPE_CHECKING:
-    from .fracture_cases import Known
+    from .cases import Known
 
 FOLDER = "pictures"
 HALF, PIXEL = (32.0, 38.0), 0.25  # mm
@@ -30,7 +30,7 @@ def keep_worst(
     analysis: Analysis,
 ) -> None:  # fmt: skip
     """Draw the newest case's errors that are among the worst so far; remove pictures that no longer are."""
-    from ..output.images import write_png
+    from ...output.images import write_png
 
     folder, kept = out / FOLDER, set()
     for _, record, level, _ in worst(records, thresholds):
@@ -45,8 +45,8 @@ def keep_worst(
 
 def draw(known: Known, analysis: Analysis, level: str) -> np.ndarray:
     """Axial and sagittal crop side by side, bone window: RGB. Through the true fracture, else through the answer."""
-    from ..output.images import frame, write
-    from ..output.planes import Plane, gray, sample
+    from ...output.images import frame, write
+    from ...output.planes import Plane, gray, sample
 
     answered = next((finding.region for finding in analysis.findings.levels if finding.level == level), None)
     true = next((marked.box for marked in known.boxes or () if marked.level == level), None)

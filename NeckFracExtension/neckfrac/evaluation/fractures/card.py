@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..pipeline.engine import Networks
+    from ...pipeline.engine import Networks
 
 
 def record_fractures(networks: Networks, result: dict[str, Any]) -> None:
@@ -13,7 +13,7 @@ def record_fractures(networks: Networks, result: dict[str, Any]) -> None:
 
     Raises InputError when a bundle's weights are not those that were measured.
     """
-    from ..bundles.bundle import record_measured
+    from ...bundles.bundle import record_measured
 
     for bundle in networks.bundles.values():
         if bundle.name in result["members"]:

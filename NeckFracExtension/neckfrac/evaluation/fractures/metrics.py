@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..anatomy import LEVEL_NAMES
-from .metrics import at_threshold, auc, rate
+from ...anatomy import LEVEL_NAMES
+from ..metrics import at_threshold, auc, rate
 
 DRAWS = 1000  # of the bootstrap
 PREVALENCE = 0.05  # of fractured levels or patients, for predictive values: a low one, as in screening after trauma

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..anatomy import LEVEL_NAMES
-from ..pipeline.combine import Ensemble, Member, any_of, level_prevalence, logit, sigmoid
+from ...anatomy import LEVEL_NAMES
+from ...pipeline.combine import Ensemble, Member, any_of, level_prevalence, logit, sigmoid
 
 Record = dict[str, Any]
 

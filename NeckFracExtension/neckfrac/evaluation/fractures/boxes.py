@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..findings import Box
-from .fracture_metrics import FEW, called_from_the_top, interval, patient_draws
-from .metrics import rate
+from ...findings import Box
+from ..metrics import rate
+from .metrics import FEW, called_from_the_top, interval, patient_draws
 
 HIT = 0.2  # intersection over union above which a box counts as a hit
 FALSE_POSITIVES = (0.5, 1.0, 2.0, 4.0, 8.0)  # a study

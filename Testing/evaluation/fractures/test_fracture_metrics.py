@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from neckfrac.evaluation.fracture_boxes import (
+from neckfrac.evaluation.fractures.boxes import (
     Judged,
     Marked,
     at_operating_point,
@@ -18,7 +18,7 @@ from neckfrac.evaluation.fracture_boxes import (
     judge,
     overlap,
 )
-from neckfrac.evaluation.fracture_metrics import (
+from neckfrac.evaluation.fractures.metrics import (
     best_constant,
     calls,
     competition_loss,

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import DISCLAIMER, __version__
-from ..anatomy import LEVELS
-from ..errors import InputError
-from ..findings import Analysis, Box
-from ..pipeline.combine import OPERATING_POINTS
-from ..progress import Progress
-from .fracture_boxes import Marked
-from .fracture_cases import folder_cases, simulated_cases
-from .fracture_pictures import keep_worst
-from .fracture_summary import summarise
-from .scoring import score
+from ... import DISCLAIMER, __version__
+from ...anatomy import LEVELS
+from ...errors import InputError
+from ...findings import Analysis, Box
+from ...pipeline.combine import OPERATING_POINTS
+from ...progress import Progress
+from ..scoring import score
+from .boxes import Marked
+from .cases import folder_cases, simulated_cases
+from .pictures import keep_worst
+from .summary import summarise
 
 if TYPE_CHECKING:
-    from ..pipeline.engine import Networks
-    from .fracture_cases import Case, Known
+    from ...pipeline.engine import Networks
+    from .cases import Case, Known
 
 RECORDS, RESULT, REPORT = "records.jsonl", "fractures.json", "fractures.html"
 
@@ -91,11 +91,11 @@ def evaluate_fractures(
 
     See `folder_cases`, `rsna_cases` and `evaluate_cases`.
     """
-    from .fracture_rsna import is_rsna, rsna_cases
+    from .rsna import is_rsna, rsna_cases
 
     name, on = Path(folder).resolve().name, "simulated CT"
     if is_rsna(folder):
-        from ..training.rsna import RSNAData
+        from ...training.rsna import RSNAData
 
         data = RSNAData(folder)
         on = on if data.simulated else "patients' CT in the layout of RSNA 2022"
@@ -117,7 +117,7 @@ def evaluate_cases(
     on: what the cases are, in words. source: what else tells them from others (seed, anatomy). Raises InputError when
     `out` holds records of other networks or cases, or there is no case.
     """
-    from .fracture_report import write_report
+    from .report import write_report
 
     progress = progress or Progress()
     bundles = {bundle.name: bundle.identity.sha256 for bundle in networks.bundles.values()}
@@ -152,7 +152,7 @@ def evaluate_cases(
 
 def run(known: Known, networks: Networks, progress: Progress) -> tuple[Analysis, dict[str, Any]]:
     """The road over one study; what it took: seconds by stage and in all, peak memory of the process (GiB)."""
-    from ..pipeline.analyze import analyze
+    from ...pipeline.analyze import analyze
 
     reset_peak_memory()
     own = Progress(lambda _, done: progress.step(done))  # stages and warnings of its own: those of this study

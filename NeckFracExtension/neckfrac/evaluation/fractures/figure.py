@@ -6,7 +6,7 @@ import io
 import re
 from typing import Any
 
-from .figure import load_matplotlib
+from ..figure import load_matplotlib
 
 # Okabe and Ito's blue, vermilion and grey: told apart by colour-blind readers, and in grey by their lightness.
 BLUE, VERMILION, GRAY = "#0072B2", "#D55E00", "0.6"

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..anatomy import LEVEL_NAMES, T1
-from ..findings import Box, StudyIdentity
-from .fracture_boxes import Marked, overlap
-from .fracture_cases import Case, Known
-from .scoring import span
+from ...anatomy import LEVEL_NAMES, T1
+from ...findings import Box, StudyIdentity
+from ..scoring import span
+from .boxes import Marked, overlap
+from .cases import Case, Known
 
 if TYPE_CHECKING:
-    from ..training.rsna import RSNAData, SliceBox
+    from ...training.rsna import RSNAData, SliceBox
 
 
 def rsna_cases(data: RSNAData) -> Iterator[Case]:
@@ -27,8 +27,8 @@ def rsna_cases(data: RSNAData) -> Iterator[Case]:
 
 def _read(data: RSNAData, uid: str) -> Known:
     """Levels as the table says; which of them lie within the scan is known of studies with a segmentation alone."""
-    from ..intake.study import Study
-    from .segmentation import shares_of_labels
+    from ...intake.study import Study
+    from ..segmentation import shares_of_labels
 
     volume, table = data.read(uid), data.labels[uid]
     labels = data.read_segmentation(uid, volume)
@@ -64,6 +64,6 @@ def merged(slices: Sequence[SliceBox]) -> tuple[Marked, ...]:
 
 def is_rsna(folder: Path) -> bool:
     """Whether a folder is laid out as the RSNA 2022 archive unpacks."""
-    from ..training.rsna import LABELS
+    from ...training.rsna import LABELS
 
     return (Path(folder) / LABELS).is_file()

@@ -8,13 +8,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from .. import DISCLAIMER, __version__
-from ..anatomy import LEVEL_NAMES
-from ..output.report_style import STYLE
-from .fracture_boxes import FALSE_POSITIVES, HIT
-from .fracture_figure import draw_curves
-from .fracture_metrics import FEW, PREVALENCE, SPECIFICITIES
-from .fracture_pictures import FOLDER, picture_name
+from ... import DISCLAIMER, __version__
+from ...anatomy import LEVEL_NAMES
+from ...output.report_style import STYLE
+from .boxes import FALSE_POSITIVES, HIT
+from .figure import draw_curves
+from .metrics import FEW, PREVALENCE, SPECIFICITIES
+from .pictures import FOLDER, picture_name
 
 # What the study's report has no use for: curves on a white card, baselines in grey, pictures of errors.
 MORE_STYLE = """

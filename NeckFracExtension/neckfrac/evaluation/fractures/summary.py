@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ..anatomy import LEVEL_NAMES
-from ..findings import Box
-from ..pipeline.combine import OPERATING_POINTS, PATIENT, Ensemble
-from .fracture_answers import Answer, Record, judged_levels, of_ensemble, of_member, pairs, patient_pairs
-from .fracture_boxes import Marked, at_operating_point, froc, froc_intervals, judge
-from .fracture_metrics import (
+from ...anatomy import LEVEL_NAMES
+from ...findings import Box
+from ...pipeline.combine import OPERATING_POINTS, PATIENT, Ensemble
+from ..metrics import mean, rate
+from .answers import Answer, Record, judged_levels, of_ensemble, of_member, pairs, patient_pairs
+from .boxes import Marked, at_operating_point, froc, froc_intervals, judge
+from .metrics import (
     best_constant,
     calls,
     competition_loss,
@@ -23,7 +24,6 @@ from .fracture_metrics import (
     reliability,
     roc_curve,
 )
-from .metrics import mean, rate
 
 COUNTED = (
     "A level counts when it is in view. One that the segmentation missed has no probability and counts as 0: a "

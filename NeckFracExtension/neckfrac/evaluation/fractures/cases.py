@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..anatomy import LEVEL_NAMES, LEVELS, T1
-from ..errors import InputError
-from ..findings import Box, StudyIdentity
-from .fracture_boxes import Marked
-from .scoring import span
+from ...anatomy import LEVEL_NAMES, LEVELS, T1
+from ...errors import InputError
+from ...findings import Box, StudyIdentity
+from ..scoring import span
+from .boxes import Marked
 
 if TYPE_CHECKING:
-    from ..intake.study import Study
-    from ..simulate.neck import Neck
-    from ..simulate.study import SimulatedStudy
+    from ...intake.study import Study
+    from ...simulate.neck import Neck
+    from ...simulate.study import SimulatedStudy
 
 # [z, y, x]: 160 mm hold C1 to T1 of most people, 120 mm the neck without its shoulders.
 STUDY_SHAPE, STUDY_SPACING = (160, 200, 200), (1.0, 0.6, 0.6)
@@ -84,14 +84,14 @@ def simulated_cases(
 
 
 def _person(number: int, *, seed: int, anatomy: Path | None) -> Neck:
-    from ..simulate.command import neck_of
+    from ...simulate.command import neck_of
 
     return neck_of(anatomy, FIRST_NECK + 1000 * seed + number)
 
 
 def _simulate(n: int, seed: int, person: Callable[[], Neck], shape, spacing) -> Known:
-    from ..intake.study import Study
-    from ..simulate.export import truth_of
+    from ...intake.study import Study
+    from ...simulate.export import truth_of
 
     study = simulated_study(n, seed, person(), shape, spacing)
     identity = StudyIdentity(source="simulated CT")
@@ -101,9 +101,9 @@ def _simulate(n: int, seed: int, person: Callable[[], Neck], shape, spacing) -> 
 def simulated_study(n: int, seed: int, neck: Neck, shape, spacing) -> SimulatedStudy:
     """A person in any pose, state of wear and scanner; fractured when n is even, with levels and kinds as often as
     they occur. Look-alikes are as common in both, so that they tell nobody which studies are fractured."""
-    from ..simulate.fractures.fracture import draw_fractured_levels, random_fracture, random_mimic
-    from ..simulate.study import Grid, Variation, simulate_study
-    from ..simulate.variety.draw import draw_variety
+    from ...simulate.fractures.fracture import draw_fractured_levels, random_fracture, random_mimic
+    from ...simulate.study import Grid, Variation, simulate_study
+    from ...simulate.variety.draw import draw_variety
 
     own = FIRST_SEED + 100_000 * seed + n
     generator = np.random.default_rng([13, own])
@@ -124,8 +124,8 @@ def folder_cases(folder: Path) -> Iterator[Case]:
 
     Raises InputError when there is none.
     """
-    from ..simulate.export import TRUTH, read_truth
-    from ..simulate.graft import SOURCE as GRAFTED
+    from ...simulate.export import TRUTH, read_truth
+    from ...simulate.graft import SOURCE as GRAFTED
 
     folder = Path(folder)
     found = sorted(path.parent for path in [folder / TRUTH, *folder.glob(f"*/{TRUTH}")] if path.is_file())
@@ -140,8 +140,8 @@ def folder_cases(folder: Path) -> Iterator[Case]:
 
 
 def _read(folder: Path) -> Known:
-    from ..intake.study import read_study
-    from ..simulate.export import CT, FRACTURE, LABELS, TRUTH, read_truth
+    from ...intake.study import read_study
+    from ...simulate.export import CT, FRACTURE, LABELS, TRUTH, read_truth
 
     study = read_study(folder / CT)
     labels, fracture = (_labels(folder / name, study.volume.shape) for name in (LABELS, FRACTURE))

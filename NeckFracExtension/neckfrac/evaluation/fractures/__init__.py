@@ -1,0 +1,1 @@
+"""How well fractures are found: studies whose fractures are known, and the figures on them."""
