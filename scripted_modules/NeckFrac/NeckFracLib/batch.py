@@ -1,22 +1,15 @@
 """Many studies: what the worker is asked, what the worklist on disk says, and a row's scene. Knows no Qt."""
 
 import logging
-import re
 from pathlib import Path
 
 import slicer
 from slicer.i18n import tr as _
 
+from . import hand_over
 from .engine_path import ensureEngine
-from .job_runner import JobRun
 
 COMMAND = "batch"
-
-
-class BatchRun(JobRun):
-    """A batch: it writes to a folder only, so that a finished study can be opened while the next ones are analyzed."""
-
-    outlivesScene = True
 
 
 def batchArguments(studies, results, folder, operatingPoint="balanced", device="auto", leaveOut=(), again=False):
@@ -24,7 +17,7 @@ def batchArguments(studies, results, folder, operatingPoint="balanced", device="
 
     folder: the job's own, where zips are unpacked to.
     """
-    options = {"device": device, "operating_point": operatingPoint, "anchors": True, "leave_out": list(leaveOut)}
+    options = hand_over.engineOptions(operatingPoint, device, leaveOut)
     told = studies if isinstance(studies, str) else [str(path) for path in studies]
     return {"studies": told, "results": str(results), "scratch": str(folder), "again": again, "options": options}
 
@@ -104,28 +97,6 @@ def selectedDicomFiles():
     studies += [study for patient in patients for study in database.studiesForPatient(patient)]
     series += [item for study in studies for item in database.seriesForStudy(study)]
     return [path for item in series for path in database.filesForSeries(item)]
-
-
-def stageInWords(stage):
-    """The worker's stage for the user: "2 of 9: Locating the spine"."""
-    stages = {
-        "Looking for studies": _("Looking for studies"),
-        "Loading the networks": _("Loading the networks"),
-        "Reading the study": _("Reading the study"),
-        "Locating the spine": _("Locating the spine"),
-        "Segmenting the vertebrae": _("Segmenting the vertebrae"),
-        "Looking for fractures": _("Looking for fractures"),
-        "Drawing boxes": _("Drawing boxes"),
-        "Drawing the report": _("Drawing the report"),
-        "Writing the scene": _("Writing the scene"),
-        "Writing tables and report": _("Writing tables and report"),
-        "Done before": _("Done before"),
-    }
-    numbered = re.fullmatch(r"(\d+) of (\d+): (.*)", stage)
-    if not numbered:
-        return stages.get(stage, stage)
-    number, count, what = numbered.groups()
-    return _("Study {number} of {count}: {stage}").format(number=number, count=count, stage=stages.get(what, what))
 
 
 def summary(answer):

@@ -6,27 +6,25 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from . import batch, install, models
-from .engine_path import ensureEngine
+from . import batch, install, models, stages
+from .job_runner import LastingRun
+from .probability_bar import UNCALLED, showBar
+from .section import Section
 
 PROBABILITY, LEVEL, FINDING, STUDY, PATIENT = range(5)
-CALLED, NOT_CALLED = ("#f2d7d5", "#d98880"), ("#e5e8ec", "#aab7c4")  # background and bar, with black figures
-BAR = "QProgressBar {{ border: 0; color: black; background: {0}; }} QProgressBar::chunk {{ background: {1}; }}"
+CALLED = "#d98880"  # no severity's color: a patient has none
 
 
-class BatchSection:
+class BatchSection(Section):
     """Analyzes a folder of studies, or the DICOM browser's selection, and lists the results by probability.
 
     Its folders belong to the reader, not to a scene: opening a row replaces the scene and must not empty the list.
     """
 
-    UI = "UI/NeckFracBatch.ui"
+    UI, COMMAND = "UI/NeckFracBatch.ui", batch.COMMAND
 
     def __init__(self, ui, logic, onChanged=None):
-        """onChanged(): a batch began or ended, so that the rest of the panel looks again; it updates this, too."""
-        self.ui, self.logic = ui, logic
-        self._onChanged = onChanged or self.update
-        self._parameterNode = None
+        Section.__init__(self, ui, logic, onChanged)
         self._files = []  # of the DICOM browser's selection; instead of the folder when there are any
         self._rows = []
         self._status = ""
@@ -40,20 +38,8 @@ class BatchSection:
         self._show(0)
         self.onResultsPath(ui.batchResultsPathLineEdit.currentPath)
 
-    def setParameterNode(self, parameterNode):
-        self._parameterNode = parameterNode
-
-    def cleanup(self):
-        """The batch itself ends with the logic."""
-        self._parameterNode = None
-
     def update(self):
-        """The parameter node changed, or a run began or ended."""
         self._enable()
-
-    @property
-    def isRunning(self):
-        return self.logic.jobs.command == batch.COMMAND
 
     def onInputPath(self, path=""):
         """A folder was chosen: it replaces the DICOM browser's selection."""
@@ -97,7 +83,7 @@ class BatchSection:
                 onProgress=self.onProgress,
                 onEvent=lambda event: self.fillTable(),
                 onFinished=lambda run: self.onFinished(run, results),
-                run=batch.BatchRun,
+                run=LastingRun,
             )
             for edit in (self.ui.batchInputPathLineEdit, self.ui.batchResultsPathLineEdit):
                 if edit.currentPath:
@@ -107,7 +93,7 @@ class BatchSection:
         self._onChanged()
 
     def onProgress(self, stage, fraction):
-        self._show(fraction, batch.stageInWords(stage))
+        self._show(fraction, stages.inWords(stage))
 
     def onFinished(self, run, results):
         """Tell what came of it; results that are there stay, whatever happened."""
@@ -170,21 +156,8 @@ class BatchSection:
             item = qt.QTableWidgetItem(text)
             item.setToolTip(self._tooltip(row))
             self.ui.worklistTable.setItem(index, column, item)
-        self.ui.worklistTable.setCellWidget(index, PROBABILITY, self._bar(row))
-
-    def _bar(self, row):
-        """The patient's probability as a bar on a scale of odds: on an even one, small ones could not be told apart."""
-        ensureEngine()
-        from neckfrac.findings import as_figure, on_scale
-
-        bar = qt.QProgressBar()
-        bar.setMaximum(1000)
-        bar.setAlignment(qt.Qt.AlignCenter)
-        bar.setValue(0 if row.probability is None else round(1000 * on_scale(row.probability)))
-        bar.setFormat(as_figure(row.probability) or "–")
-        bar.setStyleSheet(BAR.format(*(CALLED if row.status == "positive" else NOT_CALLED)))
-        bar.setToolTip(self._tooltip(row))
-        return bar
+        color = CALLED if row.status == "positive" else UNCALLED
+        showBar(self.ui.worklistTable, index, PROBABILITY, row.probability, color, self._tooltip(row))
 
     def _tooltip(self, row):
         if row.error:

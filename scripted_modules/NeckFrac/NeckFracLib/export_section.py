@@ -5,37 +5,24 @@ import slicer
 from slicer.i18n import tr as _
 
 from . import export, install
-from .job_runner import JobRun
+from .job_runner import LastingRun
+from .section import Section
 
 
-class ExportSection:
-    """Writes the result of the chosen volume, as it was reviewed, into a folder of its own.
+class ExportSection(Section):
+    """Writes the result of the chosen volume, as it was reviewed, into a folder of its own."""
 
-    onChanged(): it began or ended, so what else the panel offers may have changed.
-    """
-
-    UI = "UI/NeckFracExport.ui"
+    UI, COMMAND = "UI/NeckFracExport.ui", export.COMMAND
 
     def __init__(self, ui, logic, onChanged=None):
-        self.ui, self.logic, self._onChanged = ui, logic, onChanged or self.update
-        self._parameterNode = None
+        Section.__init__(self, ui, logic, onChanged)
         self._folder = ""
         ui.exportButton.connect("clicked(bool)", self.onExportButton)
         ui.openExportButton.connect("clicked(bool)", self.onOpenButton)
         ui.exportPathLineEdit.connect("currentPathChanged(QString)", lambda path="": self.update())
 
-    def setParameterNode(self, parameterNode):
-        self._parameterNode = parameterNode
-
-    def cleanup(self):
-        self._parameterNode = None
-
-    @property
-    def isRunning(self):
-        return self.logic.jobs.command == export.COMMAND
-
     def update(self):
-        ui, volume = self.ui, self._parameterNode.inputVolume if self._parameterNode else None
+        ui, volume = self.ui, self._volume
         against = export.reasonAgainstDicom(volume)
         ui.exportDicomCheckBox.setEnabled(against is None)
         ui.exportDicomCheckBox.setToolTip(
@@ -62,7 +49,7 @@ class ExportSection:
             return
         ui = self.ui
         with slicer.util.tryWithErrorDisplay(_("The export could not be started."), waitCursor=True):
-            volume = self._parameterNode.inputVolume
+            volume = self._volume
             nodes, findings = self.logic.results.of(volume)
             withDicom = ui.exportDicomCheckBox.isChecked() and export.reasonAgainstDicom(volume) is None
             if withDicom:
@@ -73,7 +60,7 @@ class ExportSection:
                 lambda folder: export.exportArguments(nodes, findings, folder, target, withDicom),
                 onProgress=self.onProgress,
                 onFinished=self.onFinished,
-                run=ExportRun,
+                run=LastingRun,
             )
             self.logic.jobs.follow()
             ui.exportStatusLabel.setText(_("Writing…"))
@@ -96,9 +83,3 @@ class ExportSection:
     def onOpenButton(self, checked=False):
         """Show the folder in the system's file manager."""
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(self._folder))
-
-
-class ExportRun(JobRun):
-    """It writes what it was given: it goes on when the scene is closed."""
-
-    outlivesScene = True

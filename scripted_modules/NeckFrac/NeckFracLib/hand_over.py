@@ -99,20 +99,23 @@ def writeVolume(volumeNode, folder):
     return path
 
 
+def engineOptions(operatingPoint="balanced", device="auto", leaveOut=(), explanation=None):
+    """The options of the worker's jobs that analyze. explanation: what draws the heat map, see `analyzeArguments`."""
+    options = {"device": device, "operating_point": operatingPoint, "anchors": True, "leave_out": list(leaveOut)}
+    return options if explanation in (None, "heat") else {**options, "explain": explanation}
+
+
 def analyzeArguments(volumeNode, folder, operatingPoint, device, leaveOut=(), labels=None, explanation=None):
     """What the worker's job `analyze` takes for one volume; writes the voxels to `folder`.
 
     labels: levels that are segmented already, uint8 [z, y, x] on the volume's voxels; None: to be segmented.
     explanation: what draws the heat map, None or "heat": the networks' own.
     """
-    options = {"device": device, "operating_point": operatingPoint, "anchors": True, "leave_out": list(leaveOut)}
-    if explanation not in (None, "heat"):
-        options["explain"] = explanation
     arguments = {
         "volume": str(writeVolume(volumeNode, folder)),
         "affine": affineOf(volumeNode).tolist(),
         "identity": identityOf(volumeNode),
-        "options": options,
+        "options": engineOptions(operatingPoint, device, leaveOut, explanation),
         "result": str(Path(folder) / RESULT),
     }
     if labels is not None:

@@ -6,8 +6,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from . import hand_over, inspection, view
+from . import hand_over, inspection, stages, view
 from .engine_path import ensureEngine
+from .section import Section
 
 LEVEL, DICE, SURFACE_1, SURFACE_2, HAUSDORFF, VOLUME, REFERENCE_VOLUME, REMARK = range(8)
 FLAG_LEVELS, FLAG_SENTENCE = range(2)
@@ -15,15 +16,13 @@ POOR_DICE = 0.7  # from here down a level is marked: it lies elsewhere, or half 
 MARK = "#f2d7d5"
 
 
-class InspectSection:
-    """For researchers: what stands behind a result. onChanged(): a comparison began or ended."""
+class InspectSection(Section):
+    """For researchers: what stands behind a result."""
 
-    UI = "UI/NeckFracInspect.ui"
+    UI, COMMAND = "UI/NeckFracInspect.ui", inspection.COMMAND
 
     def __init__(self, ui, logic, onChanged=None):
-        self.ui, self.logic = ui, logic
-        self._onChanged = onChanged or self.update
-        self._parameterNode = None
+        Section.__init__(self, ui, logic, onChanged)
         self._members, self._levels, self._flags = [], [], []
         self._shown = None
         ui.referenceSelector.setMRMLScene(slicer.mrmlScene)
@@ -33,28 +32,12 @@ class InspectSection:
         ui.flagsTable.connect("cellClicked(int,int)", lambda row, column: self._jump(self._flags, row))
         self._show("")
 
-    def setParameterNode(self, parameterNode):
-        self._parameterNode = parameterNode
-
-    def cleanup(self):
-        """The comparison itself ends with the logic."""
-        self._parameterNode = None
-
-    @property
-    def isRunning(self):
-        return self.logic.jobs.command == inspection.COMMAND
-
-    @property
-    def _volume(self):
-        return self._parameterNode.inputVolume if self._parameterNode else None
-
     @property
     def _result(self):
         """The nodes and the findings of the chosen volume; (None, None) without a result."""
         return self.logic.results.of(self._volume) or (None, None)
 
     def update(self):
-        """The parameter node changed, or a run began or ended."""
         nodes, findings = self._result
         self._fillMembers(findings)
         comparison = inspection.comparisonOf(self._volume)
@@ -84,8 +67,7 @@ class InspectSection:
         self._onChanged()
 
     def onProgress(self, stage, fraction):
-        stages = {"Comparing": _("Comparing…"), "Measuring distances": _("Measuring distances…")}
-        self._show(stages.get(stage, stage), fraction)
+        self._show(stages.inWords(stage), fraction)
 
     def onFinished(self, run):
         """Show the figures, or why there are none."""

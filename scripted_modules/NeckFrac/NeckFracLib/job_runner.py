@@ -43,6 +43,12 @@ class JobRun:
         self.answer = self.error = None
 
 
+class LastingRun(JobRun):
+    """It has all that it needs and writes to a folder only: it goes on when the scene is closed."""
+
+    outlivesScene = True
+
+
 class JobRunner(VTKObservationMixin):
     """Runs jobs in a worker that is kept warm. workerCommand: what runs the engine; tests inject another."""
 

@@ -7,21 +7,19 @@ import slicer
 from slicer.i18n import tr as _
 
 from . import models
+from .section import Section
 
 NAME, STEP, VERSION, WEIGHT, CHECKSUM, LICENSE, TRAINED_ON = range(7)
 SHORT = 10  # digits of a checksum in the table; the tooltip has all
 
 
-class ModelsSection:
+class ModelsSection(Section):
     """Lists the bundles; a member's check box says whether the next run asks it."""
 
     UI = "UI/NeckFracModels.ui"
 
     def __init__(self, ui, logic, onChanged=None):
-        """onChanged(): a check began or ended, so that the rest of the panel looks again; it updates this, too."""
-        self.ui, self.logic = ui, logic
-        self._onChanged = onChanged or self.update
-        self._parameterNode = None
+        Section.__init__(self, ui, logic, onChanged)
         self._entries = []
         self._filling = False
         ui.modelsTable.connect("cellChanged(int,int)", self.onCellChanged)
@@ -32,14 +30,7 @@ class ModelsSection:
         self._show("")
         self.refresh()
 
-    def setParameterNode(self, parameterNode):
-        self._parameterNode = parameterNode
-
-    def cleanup(self):
-        self._parameterNode = None
-
     def update(self):
-        """The parameter node changed, or a run began or ended."""
         self._tick()
         self._enable()
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import qt
 from slicer.i18n import tr as _
 
-from .results_table import barColor, reasonNotSeen
+from .probability_bar import barColor
+from .results_table import reasonNotSeen
 
 HEIGHT, NARROWEST, WIDEST = 112, 320, 560  # pixels
 TOP, SCALE, LINE = 12, 26, 11  # above the plot for a figure, left of it for the scale, a line of small text

@@ -1,13 +1,28 @@
 """The section Results: the table that leads through the findings, and what the views show of them. Uses Qt."""
 
+from typing import NamedTuple
+
 import slicer
 from slicer.i18n import tr as _
 
 from . import anchors, results_chart, results_table, view
 from .hand_over import rasPoint
+from .section import Section
 
 
-class ResultsSection:
+class Shown(NamedTuple):
+    """What the views show of a result. result: its text node's ID. heat: percent of opacity, 0 when it is hidden."""
+
+    result: str | None = None
+    rois: tuple = ()
+    boxes: bool | None = None
+    vertebrae: bool | None = None
+    in3D: bool | None = None
+    heat: int | None = None
+    anchors: bool | None = None
+
+
+class ResultsSection(Section):
     """The result of the chosen volume, at the chosen operating point.
 
     onSelected(level or None): called when another row is chosen.
@@ -16,21 +31,15 @@ class ResultsSection:
     UI = "UI/NeckFracResults.ui"
 
     def __init__(self, ui, logic, onSelected=None):
-        self.ui, self.logic, self.onSelected = ui, logic, onSelected
-        self._parameterNode = None
-        self._levels, self._findings, self._nodes, self._shown = [], None, None, None
+        Section.__init__(self, ui, logic)
+        self.onSelected = onSelected
+        self._levels, self._findings, self._nodes, self._shown = [], None, None, Shown()
         self._filling = False
         table = ui.resultsTable
         table.connect("currentCellChanged(int,int,int,int)", self._onCurrentCell)
         table.connect("cellClicked(int,int)", self._onClicked)
         table.horizontalHeader().connect("sectionClicked(int)", self._onHeader)
         ui.readingLayoutButton.connect("clicked(bool)", self._onReadingLayout)
-
-    def setParameterNode(self, parameterNode):
-        self._parameterNode = parameterNode
-
-    def cleanup(self):
-        self._parameterNode = None
 
     @property
     def level(self):
@@ -40,11 +49,10 @@ class ResultsSection:
 
     def update(self):
         """Show what the scene holds of the chosen volume."""
-        node = self._parameterNode
-        volume = node.inputVolume if node else None
+        volume = self._volume
         result = self.logic.results.of(volume)
         if result and not self.logic.isRunning:
-            self.logic.results.showAt(volume, node.operatingPoint.value)
+            self.logic.results.showAt(volume, self._parameterNode.operatingPoint.value)
             result = self.logic.results.of(volume)
         self._nodes, self._findings = result or (None, None)
         self._fill()
@@ -87,27 +95,31 @@ class ResultsSection:
         """What the check boxes say, unless it is shown already: what was changed elsewhere stays as it is."""
         node = self._parameterNode
         if node is None or self._nodes is None:
-            self._shown = None
+            self._shown = Shown()
             return
-        opacity = node.heatOpacity if node.showHeat else 0
-        shown = (
-            self._nodes.text.GetID(), tuple(self._nodes.rois), node.showBoxes, node.showSegmentation, node.show3D,
-            opacity, node.showAnchors,
-        )  # fmt: skip
+        shown = Shown(
+            self._nodes.text.GetID(),
+            tuple(self._nodes.rois),
+            node.showBoxes,
+            node.showSegmentation,
+            node.show3D,
+            node.heatOpacity if node.showHeat else 0,
+            node.showAnchors,
+        )
         if shown == self._shown:
             return
-        before, self._shown = self._shown or (None,) * len(shown), shown
-        new = before[0] != shown[0]
-        if new:
+        before, self._shown = self._shown, shown
+        if before.result != shown.result:
             view.showVolume(volume)
-        if new or before[1:3] != shown[1:3]:
-            view.showBoxes(self._nodes, node.showBoxes)
-        if new or before[3:5] != shown[3:5]:
-            view.showSegmentation(self._nodes, node.showSegmentation, node.show3D)
-        if new or before[5] != opacity:
-            view.showHeat(self._nodes, opacity)
-        if new or before[6] != node.showAnchors:
-            anchors.showAnchors(node.showAnchors)
+            before = Shown()  # of another result nothing is shown yet
+        if (before.rois, before.boxes) != (shown.rois, shown.boxes):
+            view.showBoxes(self._nodes, shown.boxes)
+        if (before.vertebrae, before.in3D) != (shown.vertebrae, shown.in3D):
+            view.showSegmentation(self._nodes, shown.vertebrae, shown.in3D)
+        if before.heat != shown.heat:
+            view.showHeat(self._nodes, shown.heat)
+        if before.anchors != shown.anchors:
+            anchors.showAnchors(shown.anchors)
         view.select(self._nodes, self.level)
 
     def _onCurrentCell(self, row, column, previousRow, previousColumn):

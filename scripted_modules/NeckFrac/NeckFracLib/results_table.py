@@ -5,13 +5,10 @@ import html
 import qt
 from slicer.i18n import tr as _
 
+from .probability_bar import barColor, showBar
+
 LEVEL, PROBABILITY, FINDING, SEVERITY, IN_VIEW, REVIEW = range(6)
 GREY = "#808080"
-BAR = (
-    "QProgressBar {{ border: none; background: transparent; text-align: right; }} "
-    "QProgressBar::chunk {{ background: {}; }}"
-)
-UNCALLED = "#9aa5b1"
 
 
 def ordered(findings, byProbability):
@@ -42,7 +39,10 @@ def fillTable(table, findings, levels):
             if reason:
                 item.setForeground(qt.QBrush(qt.QColor(GREY)))
             table.setItem(row, column, item)
-        _showBar(table, row, level)
+        if level.probability is not None:
+            showBar(table, row, PROBABILITY, level.probability, barColor(level.severity), _members(level))
+        elif table.cellWidget(row, PROBABILITY) is not None:
+            table.removeCellWidget(row, PROBABILITY)
     table.resizeColumnsToContents()
 
 
@@ -123,30 +123,3 @@ def _members(level):
 
     lines = [f"{name}: {as_figure(value)}" for name, value in sorted(level.members.items())]
     return "\n".join([_("Threshold: {threshold}").format(threshold=as_figure(level.threshold)), *lines])
-
-
-def barColor(severity):
-    """The color of a probability's bar, "#rrggbb". severity: low, medium or high; None: not called."""
-    from neckfrac.output.boxes import SEVERITY_COLORS
-
-    return "#" + "".join(f"{round(255 * part):02x}" for part in SEVERITY_COLORS[severity]) if severity else UNCALLED
-
-
-def _showBar(table, row, level):
-    """The probability as a bar on a scale of odds: at a low prevalence most are small. No bar when there is none."""
-    from neckfrac.findings import as_figure, on_scale
-
-    bar = table.cellWidget(row, PROBABILITY)
-    if level.probability is None:
-        if bar is not None:
-            table.removeCellWidget(row, PROBABILITY)
-        return
-    if bar is None:
-        bar = qt.QProgressBar()
-        bar.setRange(0, 100)
-        bar.setMaximumHeight(22)
-        table.setCellWidget(row, PROBABILITY, bar)
-    bar.setValue(round(100 * on_scale(level.probability)))
-    bar.setFormat(as_figure(level.probability))
-    bar.setToolTip(_members(level))
-    bar.setStyleSheet(BAR.format(barColor(level.severity)))

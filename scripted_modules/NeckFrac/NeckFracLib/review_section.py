@@ -6,17 +6,18 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from . import editor
+from .section import Section
 
 
-class ReviewSection(VTKObservationMixin):
-    """What a reader says of the chosen level. onChanged(): something was said. onDetectAgain(): of that button."""
+class ReviewSection(Section, VTKObservationMixin):
+    """What a reader says of the chosen level. onDetectAgain(): of that button."""
 
     UI = "UI/NeckFracReview.ui"
 
     def __init__(self, ui, logic, onChanged=None, onDetectAgain=None):
+        Section.__init__(self, ui, logic, onChanged)
         VTKObservationMixin.__init__(self)
-        self.ui, self.logic, self.onChanged, self.onDetectAgain = ui, logic, onChanged, onDetectAgain
-        self._parameterNode, self._level = None, None
+        self.onDetectAgain, self._level = onDetectAgain, None
         ui.confirmButton.connect("clicked(bool)", lambda checked=False: self._say("confirmed"))
         ui.rejectButton.connect("clicked(bool)", lambda checked=False: self._say("rejected"))
         ui.addButton.connect("clicked(bool)", lambda checked=False: self._say("added"))
@@ -28,21 +29,14 @@ class ReviewSection(VTKObservationMixin):
         ui.segmentEditorButton.connect("clicked(bool)", self._onSegmentEditor)
         ui.detectAgainButton.connect("clicked(bool)", self._onDetectAgain)
 
-    def setParameterNode(self, parameterNode):
-        self._parameterNode = parameterNode
-
     def cleanup(self):
         self.removeObservers()
-        self._parameterNode = None
+        Section.cleanup(self)
 
     def setLevel(self, level):
         """The level that the buttons are for."""
         self._level = level
         self.update()
-
-    @property
-    def _volume(self):
-        return self._parameterNode.inputVolume if self._parameterNode else None
 
     def update(self):
         ui, result = self.ui, self.logic.results.of(self._volume)
@@ -118,9 +112,7 @@ class ReviewSection(VTKObservationMixin):
     def _change(self, change):
         with slicer.util.tryWithErrorDisplay(_("The review could not be kept.")):
             change()
-        self.update()
-        if self.onChanged:
-            self.onChanged()
+        self._onChanged()
 
     def _onSegmentEditor(self, checked=False):
         nodes, _findings = self.logic.results.of(self._volume)

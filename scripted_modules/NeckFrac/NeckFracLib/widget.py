@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from . import hand_over, install, models
+from . import hand_over, install, models, stages
 from .batch_section import BatchSection
 from .engine_path import ensureEngine
 from .export_section import ExportSection
@@ -229,15 +229,7 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onProgress(self, stage, fraction):
         """Show the engine's stage and the share of the whole that is done."""
-        stages = {
-            "Locating the spine": _("Locating the spine"),
-            "Segmenting the vertebrae": _("Segmenting the vertebrae"),
-            "Taking the segmentation": _("Taking the segmentation"),
-            "Looking for fractures": _("Looking for fractures"),
-            "Drawing boxes": _("Drawing boxes"),
-            "Explaining": _("Explaining"),
-        }
-        self._showProgress(stages.get(stage, stage), fraction)
+        self._showProgress(stages.inWords(stage), fraction)
 
     def onFinished(self, run):
         """Show what came of the analysis, or why there is nothing."""
