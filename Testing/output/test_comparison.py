@@ -114,6 +114,19 @@ def test_one_legend_says_what_the_colours_mean_and_is_seen_with_the_surfaces(hea
             assert kinds.count("vtkSlicerScalarBarActor") == shown and ("vtkOpenGLActor" in kinds) == shown
 
 
+def test_the_legend_comes_back_with_the_scene(headless, study, tmp_path):
+    compared(headless.scene, study)
+    headless.scene.SetSaveToXMLString(1)
+    headless.scene.Commit()
+    other = HeadlessScene(tmp_path / "other")
+    other.scene.SetLoadFromXMLString(1)
+    other.scene.SetSceneXMLString(headless.scene.GetSceneXMLString())
+    other.scene.Connect()
+    (legend,) = legends(other.scene)
+    assert legend.GetTitleText() == "Distance (mm)" and legend.GetPrimaryDisplayNode().GetActiveScalarName()
+    other.close()
+
+
 def test_without_surfaces_there_is_no_legend(headless, study):
     compared(headless.scene, study)
     analysis, _ = study

@@ -60,6 +60,8 @@ class HeadlessScene:
         markups.SetMRMLScene(self.scene)
         self.logics.append(markups)
         slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(self.scene)
+        # The module Colors does it in Slicer: without it a scene's legends are lost when it is read.
+        self.scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
 
     def _cache(self, slicer: Any, folder: Path) -> None:
         """Reading a scene goes through Slicer's data manager, which wants a cache folder."""

@@ -88,8 +88,10 @@ class ResultsSection(Section):
             self._showChart()
 
     def _showChart(self):
+        """The levels in their order in the neck, however the table is sorted: what is broken together lies together."""
         table = self.ui.resultsTable  # as wide as the chart may be, and never hidden
-        results_chart.showChart(self.ui.chartLabel, self._findings, self._levels, self.level, table.width)
+        levels = self._findings.levels if self._findings else ()
+        results_chart.showChart(self.ui.chartLabel, self._findings, levels, self.level, table.width)
 
     def _showInViews(self, volume):
         """What the check boxes say, unless it is shown already: what was changed elsewhere stays as it is."""
