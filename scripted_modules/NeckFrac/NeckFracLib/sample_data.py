@@ -3,12 +3,13 @@
 import logging
 from pathlib import Path
 
-import slicer
 from slicer.i18n import tr as _
 
 from .engine_path import ensureEngine
 
 CATEGORY, SAMPLE_NAME, NODE_NAME = "NeckFrac", "NeckFracSample", "NeckFrac sample CT (simulated)"
+FILE = "neckfrac-sample.nrrd"
+SHA256 = "508d7593b5d2906b92364c3e134c3957b9c6abf856c81123dfa529a0c307d0b4"
 
 
 def samplePath():
@@ -18,9 +19,10 @@ def samplePath():
     from neckfrac.resources import resources_dir
 
     try:
-        return next(iter(sorted((resources_dir() / "SampleData").glob("neckfrac-sample*.nrrd"))), None)
+        path = resources_dir() / "SampleData" / FILE
     except InputError:
         return None
+    return path if path.is_file() else None
 
 
 def registerSampleData():
@@ -42,5 +44,5 @@ def registerSampleData():
         uris=path.as_uri(),
         fileNames=path.name,
         nodeNames=NODE_NAME,
-        checksums="SHA256:" + slicer.util.computeChecksum("SHA256", str(path)),
+        checksums=f"SHA256:{SHA256}",
     )
