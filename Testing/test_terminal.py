@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.errors import Cancelled
 from neckfrac.terminal import show_findings, shown_progress
 from output_case import UNCERTAIN, make_analysis, with_naming
@@ -95,6 +96,7 @@ SCRIPT = """
 import hashlib, sys, time
 from pathlib import Path
 from neckfrac.errors import NeckFracError
+from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.terminal import shown_progress
 
 unfinished = Path(sys.argv[1]) / "unfinished"
@@ -220,3 +222,19 @@ def test_findings_can_be_shown_where_the_encoding_is_not_unicode(monkeypatch):
     show_findings(with_naming(make_analysis(), UNCERTAIN).findings, folder=Path("rés–ult"))
     stream.flush()
     assert b"C1-C6 or C2-C7" in stream.buffer.getvalue() and b"r?s-ult" in stream.buffer.getvalue()
+
+
+@pytest.mark.parametrize("naming", [None, UNCERTAIN])
+def test_in_a_narrow_terminal_what_each_network_says_goes_before_a_figure_is_cut_short(naming, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    analysis = make_analysis()
+    findings = (with_naming(analysis, naming) if naming else analysis).findings
+    levels = tuple(replace(level, probability=0.00312) if level.members else level for level in findings.levels)
+    show_findings(replace(findings, levels=levels), truth=dict.fromkeys(LEVEL_NAMES, True))
+    text = capsys.readouterr().out
+    assert "model-a" not in text and "…" not in text
+    assert [row[1] for row in rows(text)].count("0.0031") == sum(bool(level.members) for level in levels) > 3
+    monkeypatch.setenv("COLUMNS", "160")
+    show_findings(replace(findings, levels=levels), truth=dict.fromkeys(LEVEL_NAMES, True))
+    assert "model-a" in capsys.readouterr().out

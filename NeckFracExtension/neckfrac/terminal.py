@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .evaluation.compare import Comparison
 
+TABLE_WIDTH = 84  # characters of the results' table without what each network says
 PATIENCE = 0.7  # seconds that a step may still take after Ctrl-C before the process ends anyway
 
 
@@ -108,6 +109,8 @@ def show_findings(findings: Findings, *, truth: dict[str, bool] | None = None, f
         console.print(escape(_printable(naming.sentence(), console)), style="bold yellow", highlight=False)
     table = Table(title=f"Probability of fracture ({findings.operating_point} operating point)")
     names = [name.removeprefix("neckfrac-") for name in members]
+    if console.width < TABLE_WIDTH + sum(len(name) + 3 for name in names):
+        members = names = []  # a probability that is cut short is worse than none: the files have them
     for heading in ("Level", "P", "Call", "Severity", "In view", "Threshold", *names):
         table.add_column(heading, justify="left" if heading in ("Level", "Call", "Severity") else "right")
     if truth is not None:

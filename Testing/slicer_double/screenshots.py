@@ -1,4 +1,5 @@
-"""Draws the README's picture of the panel: ``python -m slicer_double.screenshots FOLDER`` with Testing on the path.
+"""Draws the README's picture of the panel: ``python -m slicer_double.screenshots FOLDER`` with Testing and
+scripted_modules/NeckFrac on the path.
 
 The embedded sample, the real networks in the real worker, the real scene and .ui files. Qt's widgets are PySide6's and
 stand-ins for CTK's and MRML's: in Slicer they look a little different, and collapsed sections are closed.

@@ -103,7 +103,8 @@ class Panel(World):
 
     def picture(self, path, width=460, height=1100):
         """Write what the panel looks like as a PNG."""
-        self.widget.parent.resize(width, height)
+        # As high as wrapped texts make it: Slicer's panel scrolls, and never squeezes.
+        self.widget.parent.resize(width, max(height, self.widget.parent.layout().heightForWidth(width)))
         self.widget.parent.show()
         self.application.processEvents()
         assert self.widget.parent.grab().save(str(path))

@@ -112,7 +112,7 @@ def claim(metadata: dict[str, Any]) -> dict[str, str]:
         "of meshes, where used, is the same person throughout",
         "Sample size": "Chosen by the time it takes, not by a power calculation; intervals are given",
         "Model": f"{metadata['neckfrac']['n_parameters']:,} parameters: `configs/inference.json` and the source",
-        "Initial weights": "Random; nothing pretrained",
+        "Initial weights": "Random, or learned by another of these networks (`TRAINING.md`); none from elsewhere",
         "Training and choice of the final model": "See *Training* and the project's `Resources/Models/TRAINING.md`",
         "Ensemble": "Weighted mean of calibrated logits with the other members: `ensemble.json`",
         "Metrics and uncertainty": "AUC, sensitivity and specificity, F2, Brier, ECE, RSNA 2022 loss, FROC; bootstrap "
