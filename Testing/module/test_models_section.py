@@ -17,6 +17,7 @@ from slicer_double.section import Section, World  # noqa: E402
 from tiny_networks import write_models  # noqa: E402
 
 ONE, TWO = "neckfrac-model-one", "neckfrac-model-two"
+SPINE = {"neckfrac-locate", "neckfrac-segment"}
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -60,14 +61,16 @@ def choose(section, name):
 
 def test_what_is_installed_is_shown_with_its_checksum_license_and_training_data(section):
     shown = rows(section)
-    assert list(shown) == ["neckfrac-locate", "neckfrac-segment", ONE, TWO]
+    members = sorted({path.name for path in (resources_dir() / "Models").glob("neckfrac-*")} - SPINE)
+    assert list(shown)[:2] == sorted(SPINE) and sorted(list(shown)[2:]) == members and {ONE, TWO} <= {*members}
     for name, line in shown.items():
         assert line[4].startswith("✓ ") and len(line[4]) == 12 and line[5] == "Apache-2.0", name
         assert len(item(section, name, 4).toolTip().splitlines()[-1]) == 64
         assert line[6] and item(section, name, 6).toolTip() == line[6]
         assert str(resources_dir()) in item(section, name).toolTip() and "Comes with" in item(section, name).toolTip()
     assert shown["neckfrac-locate"][1:4] == ["locate", shown[TWO][2], ""]
-    assert shown[TWO][3] == "1" and shown[ONE][3] == "0"
+    assert shown[ONE][3] == "0" and float(shown[TWO][3]) > 0.5
+    assert sum(float(shown[name][3]) for name in members) == pytest.approx(1, abs=0.02)
     assert "Locate C1 to C7" in item(section, "neckfrac-locate", 1).toolTip()
 
 
@@ -89,8 +92,12 @@ def test_only_members_have_a_check_box_and_the_parameter_node_follows_it_and_it_
 
 
 def test_the_last_network_that_counts_can_not_be_unticked(section):
+    others = [name for name, line in rows(section).items() if line[3] not in ("", "0") and name != TWO]
+    for name in others:
+        item(section, name).setCheckState(Qt.Unchecked)
+    before = section.node.leftOutModels
     item(section, TWO).setCheckState(Qt.Unchecked)
-    assert section.node.leftOutModels == "" and item(section, TWO).checkState() == Qt.Checked
+    assert section.node.leftOutModels == before == ",".join(others) and item(section, TWO).checkState() == Qt.Checked
     assert "At least one network" in section.ui.modelsStatusLabel.text
     item(section, ONE).setCheckState(Qt.Unchecked)
     assert section.ui.modelsStatusLabel.isHidden()
@@ -164,14 +171,15 @@ def test_a_damaged_network_is_shown_with_what_is_wrong_and_can_be_deleted(sectio
     monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text, windowTitle: True)
     shutil.copytree(resources_dir() / "Models" / TWO, user_folder() / "spoilt")
     (user_folder() / "spoilt" / WEIGHTS).write_bytes(b"")
+    before = section.ui.modelsTable.rowCount
     section.section.refresh()
-    assert section.ui.modelsTable.rowCount == 5
+    assert section.ui.modelsTable.rowCount == before + 1
     row = next(n for n, entry in enumerate(section.section._entries) if entry.own)
     assert "SHA-256" in section.ui.modelsTable.item(row, 0).toolTip()
     assert section.ui.modelsTable.item(row, 0).data(Qt.CheckStateRole) is None
     section.ui.modelsTable.selectRow(row)
     section.ui.removeModelButton.click()
-    assert section.ui.modelsTable.rowCount == 4, section.ui.modelsStatusLabel.text
+    assert section.ui.modelsTable.rowCount == before, section.ui.modelsStatusLabel.text
 
 
 def test_the_folder_of_added_networks_is_shown_and_made_when_it_is_not_there(section):
