@@ -200,6 +200,35 @@ def test_closing_the_scene_stops_the_run_and_the_panel_starts_anew(world):
     assert world.texts(0)[0] == "C4"
 
 
+def test_a_scene_that_was_saved_brings_panel_table_and_reviews_back(world, tmp_path):
+    kinds = importlib.import_module("NeckFracLib.parameter_node")
+    volume = world.add_ct()
+    world.open()
+    world.ui.inputSelector.setCurrentNode(volume)
+    world.run()
+    world.ui.resultsTable.setCurrentCell(world.row("C4"), 0)
+    world.ui.rejectButton.click()
+    world.ui.operatingPointComboBox.setCurrentIndex(2)
+    world.ui.resultsTable.horizontalHeader().sectionClicked.emit(0)
+    world.ui.showBoxesCheckBox.click()
+    before = [world.texts(row) for row in range(world.ui.resultsTable.rowCount)]
+    assert before[0][0] == "C1" and before[world.row("C4")][-1] == "rejected"
+    file = str(tmp_path / "saved.mrb")
+    assert world.scene.WriteToMRB(file)
+
+    world.scene.Clear(0)
+    assert world.ui.resultsTable.rowCount == 0 and world.node.operatingPoint is kinds.OperatingPoint.balanced
+    assert world.ui.showBoxesCheckBox.checked
+    world.scene.SetURL(file)
+    assert world.scene.ReadFromMRB(file)
+    world.application.processEvents()
+    assert world.node.inputVolume is not None and world.node.inputVolume.GetName() == "ct"
+    assert world.node.operatingPoint is kinds.OperatingPoint.specific
+    assert world.ui.operatingPointComboBox.currentIndex == 2
+    assert not world.ui.showBoxesCheckBox.checked
+    assert [world.texts(row) for row in range(world.ui.resultsTable.rowCount)] == before
+
+
 def test_another_module_on_top_keeps_the_panel_from_following(world):
     world.add_ct()
     world.open()

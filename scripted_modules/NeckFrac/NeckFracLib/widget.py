@@ -51,7 +51,8 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         uiWidget.setMRMLScene(slicer.mrmlScene)
 
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEnd)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEnd)
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.installButton.connect("clicked(bool)", self.onInstallButton)
 
@@ -107,7 +108,8 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic.results.forget()
         self.setParameterNode(None)
 
-    def onSceneEndClose(self, caller=None, event=None):
+    def onSceneEnd(self, caller=None, event=None):
+        """The scene was closed, or one was read, whose results and settings are shown."""
         if self.parent.isEntered:
             self.initializeParameterNode()
 
