@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.evaluation.fit import Aims, Told, choose_thresholds, fit, fit_ensemble, platt
-from neckfrac.evaluation.metrics import threshold_for
 from neckfrac.pipeline.combine import LEVELS_MEMBER, OPERATING_POINTS, PATIENT, any_of, combine, level_prevalence
+from operating_case import threshold_for
 
 
 def probability(generator, truth, gap, spread=1.0):

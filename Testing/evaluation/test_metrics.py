@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from neckfrac.evaluation.metrics import at_threshold, auc, dice, summary, threshold_for
+from neckfrac.evaluation.metrics import at_threshold, auc, dice, summary
+from operating_case import threshold_for
 
 
 def test_calling_everyone_fractured_has_no_specificity():
@@ -34,7 +35,8 @@ def test_dice_of_nothing_is_undefined_and_of_the_same_is_one():
 
 
 def test_the_balanced_point_has_the_most_of_what_was_asked_for():
-    from neckfrac.evaluation.metrics import choose, operating_curve
+    from neckfrac.evaluation.metrics import choose
+    from operating_case import operating_curve
 
     generator = np.random.default_rng(3)
     truths = generator.random(400) < 0.5

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..pipeline.combine import LEVELS_MEMBER, OPERATING_POINTS, PATIENT, Ensemble
 from ..progress import Progress
 from .fit import Aims, Told, fit_ensemble
-from .fractures.evaluate import RECORDS, Records, record, run
+from .fractures.evaluate import RECORDS, Records, ask, checksums
 
 if TYPE_CHECKING:
     from ..pipeline.engine import Networks
@@ -49,10 +49,7 @@ def run_studies(
             continue
         if deadline is not None and time.monotonic() > deadline:
             return n
-        part = progress.part(n / count, (n + 1) / count)
-        known = case.read()
-        part.step(0.2)
-        records.add(record(case.name, known, *run(known, networks, part.part(0.2, 1.0))))
+        ask(case, networks, records, progress.part(n / count, (n + 1) / count))
     return count
 
 
@@ -73,8 +70,8 @@ def calibrate(networks: Networks, runs: Path, aims: Aims = Aims(), *, most: int 
 
 def records_in(networks: Networks, runs: Path) -> Records:
     """What these networks said so far of the studies to calibrate on; InputError when others did."""
-    bundles = {bundle.name: bundle.identity.sha256 for bundle in networks.bundles.values()}
-    return Records(runs / FOLDER / RECORDS, {"on": "simulated CT, to calibrate on", "seed": SEED, "bundles": bundles})
+    header = {"on": "simulated CT, to calibrate on", "seed": SEED, "bundles": checksums(networks)}
+    return Records(runs / FOLDER / RECORDS, header)
 
 
 def _told(number: int, one: dict[str, Any]) -> Told:

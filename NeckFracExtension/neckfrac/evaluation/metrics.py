@@ -52,17 +52,6 @@ def summary(probabilities: np.ndarray, truths: np.ndarray, threshold: float) -> 
     }
 
 
-def operating_curve(probabilities: np.ndarray, truths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Thresholds, rising, that tell the probabilities apart, and the sensitivity and the specificity of each."""
-    truths = np.asarray(truths, dtype=bool)
-    values = np.unique(probabilities)
-    # Half way between values, so that a threshold is not one case's own probability.
-    candidates = np.concatenate([[values[0] / 2], (values[:-1] + values[1:]) / 2, [(1 + values[-1]) / 2]])
-    found = (probabilities[truths] >= candidates[:, None]).mean(axis=1)
-    spared = (probabilities[~truths] < candidates[:, None]).mean(axis=1)
-    return candidates, found, spared
-
-
 def choose(
     sensitivities: np.ndarray, specificities: np.ndarray, *, sensitivity: float | None = None,
     specificity: float | None = None, beta: float | None = None, prevalence: float = 0.5,
@@ -81,12 +70,6 @@ def choose(
         # F of beta (van Rijsbergen 1979) from shares of all cases instead of counts.
         return int(np.argmax((1 + beta**2) * found / ((1 + beta**2) * found + beta**2 * missed + wrong)))
     return int(np.argmax(sensitivities + specificities))
-
-
-def threshold_for(probabilities: np.ndarray, truths: np.ndarray, **wanted: float) -> float:
-    """The threshold that `choose` takes for what is wanted."""
-    candidates, found, spared = operating_curve(probabilities, truths)
-    return float(candidates[choose(found, spared, **wanted)])
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float | None:

@@ -120,19 +120,14 @@ def evaluate_cases(
     from .report import write_report
 
     progress = progress or Progress()
-    bundles = {bundle.name: bundle.identity.sha256 for bundle in networks.bundles.values()}
+    bundles = checksums(networks)
     if not cases:
         raise InputError("There is no study to evaluate.", advice="Give a folder with studies, or --studies.")
     records = Records(out / RECORDS, {"on": on, **source, "bundles": bundles})
     for n, case in enumerate(cases):
         if records.has(case.name):
             continue
-        part = progress.part(n / len(cases), (n + 1) / len(cases))
-        part.step(0.0)
-        known = case.read()
-        part.step(0.3)
-        analysis, cost = run(known, networks, part.part(0.3, 1.0))
-        records.add(record(case.name, known, analysis, cost))
+        known, analysis = ask(case, networks, records, progress.part(n / len(cases), (n + 1) / len(cases)))
         keep_worst(out, records.records, networks.ensemble.thresholds, case.name, known, analysis)
     names = {case.name for case in cases}
     chosen = [r for r in records.records if r["case"] in names]
@@ -148,6 +143,21 @@ def evaluate_cases(
     (out / RESULT).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     write_report(result, out)
     return result
+
+
+def checksums(networks: Networks) -> dict[str, str]:
+    """SHA-256 of each bundle's weights by its name: records of other networks are not gone on from."""
+    return {bundle.name: bundle.identity.sha256 for bundle in networks.bundles.values()}
+
+
+def ask(case: Case, networks: Networks, records: Records, progress: Progress) -> tuple[Known, Analysis]:
+    """Read or simulate a case, send it down the road and keep its record."""
+    progress.step(0.0)
+    known = case.read()
+    progress.step(0.3)
+    analysis, cost = run(known, networks, progress.part(0.3, 1.0))
+    records.add(record(case.name, known, analysis, cost))
+    return known, analysis
 
 
 def run(known: Known, networks: Networks, progress: Progress) -> tuple[Analysis, dict[str, Any]]:
