@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from neckfrac.training.distributed import distributed
+from neckfrac.training.distributed import Ranks, distributed
 from neckfrac.training.loop import Schedule, Trainer
 from neckfrac.training.validation import Validation
 from torch import nn
@@ -45,14 +45,23 @@ def validation(rising=False):
 def as_one_of_two(folder: Path) -> None:
     """What each process of torchrun runs."""
     with distributed(CPU) as ranks:
-        trainer = Trainer(network(), SCHEDULE, folder / "t.safetensors", ranks=ranks)
-        # The second one's time is over at once: the first one decides.
-        options = {"time_budget": None if ranks.first else -1.0, "reduced": False}
-        assert trainer.fit(batches(ranks.rank), loss, validation=validation(), until=6, **options)
-        torch.save(trainer.network.state_dict(), folder / f"{ranks.rank}.pt")
-        early = Trainer(network(), SCHEDULE, folder / "early.safetensors", ranks=ranks)
-        assert early.fit(batches(ranks.rank), loss, validation=validation(rising=True), reduced=False)
-        assert early.step == 6, early.step
+        train_as(ranks, folder)
+
+
+def train_as(ranks: Ranks, folder: Path) -> None:
+    trainer = Trainer(network(), SCHEDULE, folder / "t.safetensors", ranks=ranks)
+    # The second one's time is over at once: the first one decides.
+    options = {"time_budget": None if ranks.first else -1.0, "reduced": False}
+    assert trainer.fit(batches(ranks.rank), loss, validation=validation(), until=6, **options)
+    torch.save(trainer.network.state_dict(), folder / f"{ranks.rank}.pt")
+    early = Trainer(network(), SCHEDULE, folder / "early.safetensors", ranks=ranks)
+    assert early.fit(batches(ranks.rank), loss, validation=validation(rising=True), reduced=False)
+    assert early.step == 6, early.step
+
+
+def threads() -> set[str]:
+    """Names of this process's threads (Linux; elsewhere none are known)."""
+    return {name.read_text().strip() for name in Path("/proc/self/task").glob("*/comm")}
 
 
 def test_without_torchrun_a_process_is_alone():
@@ -92,3 +101,5 @@ def test_two_processes_end_with_the_weights_of_one_that_sees_both_ones_batches(t
 
 if __name__ == "__main__":
     as_one_of_two(Path(sys.argv[1]))
+    # A thread of the group that is still there when Python ends can abort the process.
+    assert not [name for name in threads() if "gloo" in name], threads()
