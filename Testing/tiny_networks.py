@@ -37,7 +37,7 @@ OTHERS = {
         {**TISSUE_AND_BONE.to_dict(), "tissue": [-100.0, 250.0], "views": 3, "size": 64, "rows": 48},
     ),
     "sagittal": (
-        {"_target_": NETWORKS + "sagittal_nine.SagittalNine", "widths": CHANNELS[:3], "features": 8, "hidden": 8},
+        {"_target_": NETWORKS + "sagittal_nine.SagittalNine", "widths": CHANNELS, "heat_channels": 8, "hidden": 8},
         TISSUE_AND_BONE.to_dict(),
     ),
 }

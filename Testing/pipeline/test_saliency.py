@@ -201,7 +201,7 @@ SETTINGS = {
     "planes": {"intensity": BONE_WINDOW, "tissue": [-100.0, 250.0], "views": 3, "size": 64, "rows": 48},
 }
 NETWORKS = {
-    "sagittal": lambda: SagittalNine(widths=(8, 8, 8), features=8, hidden=8),
+    "sagittal": lambda: SagittalNine(widths=(8, 8, 8, 8), heat_channels=8, hidden=8),
     "vertebrae": lambda: VertebraSequence(widths=(8, 8, 8, 8), hidden=8),
     "slices": lambda: ModelOne(size=64),
     "planes": lambda: ThreePlanes(widths=(8, 8, 8, 8), hidden=8, views=3),

@@ -163,7 +163,7 @@ def test_sagittal_batches_say_of_patient_and_levels_what_the_study_says(necks):
 def test_a_level_that_is_not_seen_teaches_nothing(necks):
     batch = next(sagittal_batches(paths_of(necks)[:2], np.random.default_rng(0), size=2))
     batch["labels"][batch["labels"] == 2] = 0
-    network = SagittalNine(widths=(8, 8, 8), features=8, hidden=8).eval()
+    network = SagittalNine(widths=(8, 8, 8, 8), heat_channels=8, hidden=8).eval()
     batch["seen"][:, 1] = 0
     loss = sagittal_loss(network, batch)
     batch["target"][:, 2] = 1 - batch["target"][:, 2]
@@ -172,7 +172,7 @@ def test_a_level_that_is_not_seen_teaches_nothing(necks):
 
 def test_nine_sagittal_images_learn_which_level_is_broken(necks):
     torch.manual_seed(0)
-    network = SagittalNine(widths=(8, 8, 16), blocks=(1, 1, 1), features=16, hidden=16, dropout=0.0)
+    network = SagittalNine(widths=(8, 8, 16), blocks=(1, 1, 1), heat_channels=16, hidden=16, dropout=0.0, enlarged=1)
     batch = next(sagittal_batches(paths_of(necks)[:3], np.random.default_rng(0), size=3))
     batch = {name: part[..., ::2, ::2] if part.ndim > 2 else part for name, part in batch.items()}
     losses = learn(network, sagittal_loss, batch, steps=30)

@@ -56,7 +56,7 @@ def sagittal_sample(necks: Necks, seed: int) -> Sample:
     }
 
 
-def sagittal_batches(paths: list[Path], generator: np.random.Generator, size: int = 8) -> Iterator[Batch]:
+def sagittal_batches(paths: list[Path], generator: np.random.Generator, size: int = 4) -> Iterator[Batch]:
     """image [B, 9, 176, 128], labels (int64) and heat (truth mask) of the same shape, target [B, 8] (the patient's
     first), seen [B, 7]."""
     source = shuffled(paths, generator)

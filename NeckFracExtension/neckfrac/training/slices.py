@@ -25,7 +25,7 @@ SLICE_FIELD = 128  # fine voxels (77 mm): the side of the square about the spine
 OF_A_SAMPLE = 4  # slices of each vertebra in a batch
 
 
-def slice_batches(paths: list[Path], generator: np.random.Generator, size: int = 32) -> Iterator[Batch]:
+def slice_batches(paths: list[Path], generator: np.random.Generator, size: int = 16) -> Iterator[Batch]:
     """image [B, 3, 128, 128], target [B, 8]: slices of B / 4 vertebrae, each labelled by where its fracture is."""
     source = shuffled(paths, generator)
     while True:
@@ -61,9 +61,11 @@ def slice_patch_batches(paths: list[Path], generator: np.random.Generator) -> It
 
 
 def slice_patch_loss(network: nn.Module, batch: Batch) -> torch.Tensor:
-    """Cross-entropy of the first of the eight networks alone: a broken piece looks alike at all levels."""
-    logits = network.classifiers[0](batch["image"][:, 0, :3])[:, 0]
-    return F.binary_cross_entropy_with_logits(logits, batch["target"])
+    """Broken or not, and where, of the first of the eight networks alone: a broken piece looks alike at all levels."""
+    logits, heat = network.classifiers[0].look(batch["image"][:, 0, :3])
+    truth = F.adaptive_max_pool2d(batch["heat"], heat.shape[-2:])
+    where = F.binary_cross_entropy_with_logits(heat, truth, pos_weight=torch.tensor(2.0, device=heat.device))
+    return 2 * where + F.binary_cross_entropy_with_logits(logits[:, 0], batch["target"])
 
 
 def begin_alike(network: nn.Module) -> None:

@@ -73,7 +73,6 @@ class Task:
     batches: Callable[[list[Path], np.random.Generator], Iterator[Batch]]
     loss: Callable[[nn.Module, Batch], torch.Tensor]
     description: str
-    reduced: bool = True  # bfloat16 in training
     first: Lesson | None = None
     begins_as: Beginning | None = None
 
@@ -118,12 +117,11 @@ TASKS: dict[str, Task] = {
             "vertebrae",
             {"_target_": "neckfrac.networks.slice_classifier.ModelOne"},
             {**BONE_WINDOW.to_dict(), "field": SLICE_FIELD, "size": SLICE_SIZE, "step": 2},
-            Schedule(steps=3000),
+            Schedule(steps=2000, learning_rate=2e-3, warm_up=200),
             slice_batches,
             slice_loss,
             "Model I: eight EfficientNets on axial slices, for the patient and C1 to C7.",
-            reduced=False,
-            first=Lesson(0.6, slice_patch_batches, slice_patch_loss, then=begin_alike),
+            first=Lesson(0.75, slice_patch_batches, slice_patch_loss, then=begin_alike),
         ),
         Task(
             "model2",
@@ -161,10 +159,12 @@ TASKS: dict[str, Task] = {
             "sagittal",
             {"_target_": "neckfrac.networks.sagittal_nine.SagittalNine"},
             TISSUE_AND_BONE.to_dict(),
-            Schedule(steps=3000, learning_rate=2e-3, warm_up=200),
+            Schedule(steps=900, learning_rate=1e-3, warm_up=100),
             sagittal_batches,
             sagittal_loss,
             "Nine sagittal images of the neck, for the patient and C1 to C7: small and fast.",
+            # Here it is a slice and the masks of all levels; nothing shows soft tissue by itself.
+            begins_as=Beginning("planes", ("encoder.", "heat."), ((0,), (2,))),
         ),
     )
 }

@@ -166,7 +166,7 @@ def train(
             if validation and until == steps:
                 validation = replace(validation, patience=patience)
             left = None if deadline is None else deadline - time.monotonic()
-            options = {"since": begins, "until": until, "reduced": task.reduced, "validation": validation, "log": log}
+            options = {"since": begins, "until": until, "validation": validation, "log": log}
             made = loaded(batches, paths, [3, trainer.step, ranks.rank], loaders=loaders)
             if task.first and task.first.then and trainer.step == begins > 0:
                 task.first.then(trainer.network)
