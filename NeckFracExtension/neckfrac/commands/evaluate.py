@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Anatomy, Device, Models, Quiet, Threads
+from .options import Anatomy, Device, Models, Quiet, Readers, Threads
 
 if TYPE_CHECKING:
     from ..pipeline.engine import Networks
@@ -39,22 +39,23 @@ def evaluate_fractures(
     anatomy: Anatomy = None,
     out: Annotated[Path, typer.Option(help="Folder for results; goes on from what is there.")] = Path("fractures"),
     record: Annotated[bool, typer.Option("--record", help="Write the figures into the bundles' model cards.")] = False,
+    readers: Readers = None,
     device: Device = "auto",
     threads: Threads = None,
     models: Models = None,
     quiet: Quiet = False,
 ) -> None:
     """How well fractures are found, beside baselines: simulated studies or a folder; writes JSON and HTML."""
+    from ..evaluation.fractures.ahead import readers_for
     from ..evaluation.fractures.card import record_fractures
     from ..evaluation.fractures.evaluate import REPORT, RESULT, evaluate_fractures, evaluate_simulated_fractures
 
     with measuring("Evaluating", models, device, threads, quiet) as (networks, progress):
+        options = {"readers": readers_for(networks.device) if readers is None else readers, "progress": progress}
         if data:
-            result = evaluate_fractures(networks, data, out, progress=progress)
+            result = evaluate_fractures(networks, data, out, **options)
         else:
-            result = evaluate_simulated_fractures(
-                networks, studies, out, seed=seed, anatomy=anatomy, progress=progress
-            )
+            result = evaluate_simulated_fractures(networks, studies, out, seed=seed, anatomy=anatomy, **options)
     if record:
         record_fractures(networks, result)
     for name in (RESULT, REPORT):

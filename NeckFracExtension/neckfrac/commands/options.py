@@ -16,4 +16,7 @@ Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json-progress", help="Progress as JSON lines on standard output.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result once the new one is whole.")]
+Readers = Annotated[
+    int | None, typer.Option(min=0, help="Processes that simulate or read studies ahead; default: as the device needs.")
+]
 Anatomy = Annotated[Path | None, typer.Option(help="Folder of meshes (BodyParts3D layout); default: built in.")]

@@ -38,7 +38,7 @@ def train(
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Say so when no curves can be written.")] = False,
     time_budget: Annotated[float | None, typer.Option(help="Seconds; goes on from there when run again.")] = None,
     loaders: Annotated[
-        int | None, typer.Option(min=0, help="Processes that make batches for a network; default: as the device needs.")
+        int | None, typer.Option(min=0, help="Processes that make batches or read ahead; default: as the device needs.")
     ] = None,
     rsna: Annotated[
         Path | None, typer.Option(help="cache-vertebrae, model1, model2, planes: from this folder of RSNA 2022 too.")
@@ -106,9 +106,12 @@ def train(
             lines += fill_rsna(progress)
         elif what == "cache-calibration":
             from ..evaluation.calibrate import calibration_networks, run_studies
+            from ..evaluation.fractures.ahead import readers_for
 
             networks = calibration_networks(models or resources_dir() / "Models", device, threads)
-            held = run_studies(networks, runs, samples, time_budget=time_budget, progress=progress)
+            readers = readers_for(networks.device) if loaders is None else loaders
+            options = {"time_budget": time_budget, "readers": readers, "progress": progress}
+            held = run_studies(networks, runs, samples, **options)
             lines.append(f"{held} of {samples} studies to calibrate on are there.")
         elif what.startswith("cache-"):
             kind = what.removeprefix("cache-")

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..pipeline.combine import LEVELS_MEMBER, OPERATING_POINTS, PATIENT, Ensemble
 from ..progress import Progress
 from .fit import Aims, Told, fit_ensemble
+from .fractures.ahead import read_ahead
 from .fractures.evaluate import RECORDS, Records, ask, checksums
 
 if TYPE_CHECKING:
@@ -33,23 +34,23 @@ def calibration_networks(models: Path, device: str = "auto", threads: int | None
 
 
 def run_studies(
-    networks: Networks, runs: Path, count: int, *, time_budget: float | None = None, progress: Progress | None = None,
-    **simulated: Any,
+    networks: Networks, runs: Path, count: int, *, time_budget: float | None = None, readers: int = 0,
+    progress: Progress | None = None, **simulated: Any,
 ) -> int:  # fmt: skip
     """Ask the members about `count` studies; how many are there then. Goes on from what is there.
 
-    simulated: further arguments of `simulated_cases`. Raises InputError when what is there came from other networks.
+    readers: see `read_ahead`. simulated: further arguments of `simulated_cases`.
+    Raises InputError when what is there came from other networks.
     """
     from .fractures.cases import simulated_cases
 
     deadline = None if time_budget is None else time.monotonic() + time_budget
     progress, records = progress or Progress(), records_in(networks, runs)
-    for n, case in enumerate(simulated_cases(count, seed=SEED, **simulated)):
-        if records.has(case.name):
-            continue
+    left = [case for case in simulated_cases(count, seed=SEED, **simulated) if not records.has(case.name)]
+    for n, (case, known) in enumerate(zip(left, read_ahead(left, readers), strict=True), count - len(left)):
         if deadline is not None and time.monotonic() > deadline:
             return n
-        ask(case, networks, records, progress.part(n / count, (n + 1) / count))
+        ask(case, known, networks, records, progress.part(n / count, (n + 1) / count))
     return count
 
 

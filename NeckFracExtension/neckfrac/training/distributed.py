@@ -75,7 +75,7 @@ def distributed(device: torch.device) -> Iterator[Ranks]:
         torch.cuda.set_device(device)
     # Its functions keep the group of the moment they are imported in as a default argument, and DistributedDataParallel
     # imports them: the group's threads would outlive the training and now and then abort the process at its end.
-    import torch.distributed.nn.functional  # noqa: F401
+    from torch.distributed.nn import functional  # noqa: F401
 
     torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
     try:

@@ -117,11 +117,11 @@ TASKS: dict[str, Task] = {
             "vertebrae",
             {"_target_": "neckfrac.networks.slice_classifier.ModelOne"},
             {**BONE_WINDOW.to_dict(), "field": SLICE_FIELD, "size": SLICE_SIZE, "step": 2},
-            Schedule(steps=2000, learning_rate=2e-3, warm_up=200),
+            Schedule(steps=4000, learning_rate=2e-3, warm_up=200),
             slice_batches,
             slice_loss,
             "Model I: eight EfficientNets on axial slices, for the patient and C1 to C7.",
-            first=Lesson(0.75, slice_patch_batches, slice_patch_loss, then=begin_alike),
+            first=Lesson(0.925, slice_patch_batches, slice_patch_loss, then=begin_alike),
         ),
         Task(
             "model2",

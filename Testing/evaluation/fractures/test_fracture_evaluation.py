@@ -383,7 +383,7 @@ def test_simulated_studies_are_evaluated_from_their_seed(networks, tmp_path, mon
     monkeypatch.setattr(cases, "_person", lambda number, seed, anatomy: make_toy_neck())
     small = {**simulated_cases.__kwdefaults__, "shape": SHAPE, "spacing": SPACING}
     monkeypatch.setattr(simulated_cases, "__kwdefaults__", small)
-    result = evaluate_simulated_fractures(networks, 2, tmp_path, seed=3)
+    result = evaluate_simulated_fractures(networks, 2, tmp_path, seed=3, readers=1)
     assert result["command"].endswith("--studies 2 --seed 3") and result["anatomy"] == "built-in necks"
     assert result["studies"] == 2 and {r["case"] for r in Records(tmp_path / RECORDS, {}).records} == {
         "simulated-3-00000", "simulated-3-00001"}  # fmt: skip

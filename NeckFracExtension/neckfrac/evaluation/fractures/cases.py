@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,10 +77,22 @@ def simulated_cases(
     if count < 1:
         raise InputError("There must be at least one study.", advice="Give --studies 1 or more.")
     people = PEOPLE if anatomy is None else 1
-    person = cache(build or partial(_person, seed=seed, anatomy=anatomy))
+    person = _People(build or partial(_person, seed=seed, anatomy=anatomy))
     for n in range(count):
         read = partial(_simulate, n, seed, partial(person, n // 2 % people), shape, spacing)
         yield Case(f"simulated-{seed}-{n:05d}", read)
+
+
+class _People:
+    """Necks by their numbers, each built once; other processes, too, can be sent to build theirs."""
+
+    def __init__(self, build: Callable[[int], Neck]) -> None:
+        self.build, self.built = build, {}
+
+    def __call__(self, number: int) -> Neck:
+        if number not in self.built:
+            self.built[number] = self.build(number)
+        return self.built[number]
 
 
 def _person(number: int, *, seed: int, anatomy: Path | None) -> Neck:

@@ -19,6 +19,7 @@ from ...findings import Analysis, Box
 from ...pipeline.combine import OPERATING_POINTS
 from ...progress import Progress
 from ..scoring import score
+from .ahead import read_ahead
 from .boxes import Marked
 from .cases import folder_cases, simulated_cases
 from .pictures import keep_worst
@@ -75,17 +76,17 @@ class Records:
 
 def evaluate_simulated_fractures(
     networks: Networks, count: int, out: Path, *, seed: int = 0, anatomy: Path | None = None,
-    progress: Progress | None = None,
+    readers: int = 0, progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The figures on `count` simulated studies that no training saw; see `simulated_cases` and `evaluate_cases`."""
     command = f"neckfrac evaluate fractures --studies {count} --seed {seed}" + (" --anatomy MESHES" if anatomy else "")
     source = {"seed": seed, "anatomy": "built-in necks" if anatomy is None else Path(anatomy).name}
     cases = list(simulated_cases(count, seed=seed, anatomy=anatomy))
-    return evaluate_cases(networks, cases, out, source=source, command=command, progress=progress)
+    return evaluate_cases(networks, cases, out, source=source, command=command, readers=readers, progress=progress)
 
 
 def evaluate_fractures(
-    networks: Networks, folder: Path, out: Path, *, progress: Progress | None = None
+    networks: Networks, folder: Path, out: Path, *, readers: int = 0, progress: Progress | None = None
 ) -> dict[str, Any]:
     """The figures on the studies in a folder: what `neckfrac simulate` wrote, or the layout of RSNA 2022.
 
@@ -105,16 +106,17 @@ def evaluate_fractures(
         if any(case.grafted for case in cases):
             on = "simulated fractures grafted into given CT"
     options = {"source": {"seed": None, "anatomy": name}, "command": f"neckfrac evaluate fractures {name}", "on": on}
-    return evaluate_cases(networks, cases, out, **options, progress=progress)
+    return evaluate_cases(networks, cases, out, **options, readers=readers, progress=progress)
 
 
 def evaluate_cases(
     networks: Networks, cases: Sequence[Case], out: Path, *, source: dict[str, Any], command: str,
-    on: str = "simulated CT", progress: Progress | None = None,
+    on: str = "simulated CT", readers: int = 0, progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The figures of all cases, also written as JSON and HTML to `out`; cases with a record are not run again.
 
-    on: what the cases are, in words. source: what else tells them from others (seed, anatomy). Raises InputError when
+    on: what the cases are, in words. source: what else tells them from others (seed, anatomy). readers: see
+    `read_ahead`; with some, the seconds that are told hold what they took from the networks. Raises InputError when
     `out` holds records of other networks or cases, or there is no case.
     """
     from .report import write_report
@@ -124,10 +126,10 @@ def evaluate_cases(
     if not cases:
         raise InputError("There is no study to evaluate.", advice="Give a folder with studies, or --studies.")
     records = Records(out / RECORDS, {"on": on, **source, "bundles": bundles})
-    for n, case in enumerate(cases):
-        if records.has(case.name):
-            continue
-        known, analysis = ask(case, networks, records, progress.part(n / len(cases), (n + 1) / len(cases)))
+    left = [case for case in cases if not records.has(case.name)]
+    progress.step(1 - len(left) / len(cases))
+    for n, (case, known) in enumerate(zip(left, read_ahead(left, readers), strict=True), len(cases) - len(left)):
+        analysis = ask(case, known, networks, records, progress.part(n / len(cases), (n + 1) / len(cases)))
         keep_worst(out, records.records, networks.ensemble.thresholds, case.name, known, analysis)
     names = {case.name for case in cases}
     chosen = [r for r in records.records if r["case"] in names]
@@ -150,14 +152,11 @@ def checksums(networks: Networks) -> dict[str, str]:
     return {bundle.name: bundle.identity.sha256 for bundle in networks.bundles.values()}
 
 
-def ask(case: Case, networks: Networks, records: Records, progress: Progress) -> tuple[Known, Analysis]:
-    """Read or simulate a case, send it down the road and keep its record."""
-    progress.step(0.0)
-    known = case.read()
-    progress.step(0.3)
-    analysis, cost = run(known, networks, progress.part(0.3, 1.0))
+def ask(case: Case, known: Known, networks: Networks, records: Records, progress: Progress) -> Analysis:
+    """Send a case that was read down the road and keep its record."""
+    analysis, cost = run(known, networks, progress)
     records.add(record(case.name, known, analysis, cost))
-    return known, analysis
+    return analysis
 
 
 def run(known: Known, networks: Networks, progress: Progress) -> tuple[Analysis, dict[str, Any]]:
