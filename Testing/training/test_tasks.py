@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from neckfrac.anatomy import N_CLASSES, THORACIC
-from neckfrac.training.batches import grained, turned
+from neckfrac.training.batches import between_voxels, grained, turned
 from neckfrac.training.locating import NO_DATA, cut_end, offset_targets
 from neckfrac.training.overlap import dice_and_cross_entropy
 from neckfrac.training.patches import patch_batches
@@ -142,6 +142,16 @@ def test_grain_lies_in_bone_alone_and_shifts_no_mean(seed):
     assert (hu[:, 10:50, 10:50] == 400).all(), "the sample itself stays smooth"
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_between_the_voxels_a_line_is_fainter_and_stays_where_it_is(seed):
+    hu = np.full((9, 9, 9), 400, np.float32)
+    hu[:, 4] = 100
+    moved = between_voxels(hu, np.random.default_rng(seed))
+    assert 100 < moved[4, 4, 4] <= 250 and moved[4, :, 4].argmin() == 4
+    assert moved.sum() == pytest.approx(hu.sum(), rel=1e-5) and hu[4, 4, 4] == 100
+    assert np.array_equal(between_voxels(hu, np.random.default_rng(seed), axes=(0, 2)), hu), "along the line nothing"
+
+
 def test_most_looks_have_grain_and_some_have_none():
     hu = np.full((12, 20, 20), 400, np.float32)
     spreads = [float(grained(hu, np.random.default_rng(seed)).std()) for seed in range(60)]
@@ -165,7 +175,7 @@ def test_pieces_of_a_vertebra_without_twin_or_break_lie_on_it(tmp_path):
 def test_pieces_show_the_same_of_a_part_of_the_sample_as_of_all_of_it(monkeypatch):
     from neckfrac.training import patches
 
-    for name in ("grained", "augment_hu"):
+    for name in ("grained", "between_voxels", "augment_hu"):
         monkeypatch.setattr(patches, name, lambda hu, generator: hu)
     monkeypatch.setattr(patches, "imitate_mask", lambda mask, generator: mask)
     sample, places = vertebra(), np.array([[20, 60, 64], [30, 70, 60]])

@@ -26,6 +26,18 @@ def augment_hu(hu: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return hu
 
 
+def between_voxels(hu: np.ndarray, generator: np.random.Generator, axes: tuple[int, ...] = (0, 1, 2)) -> np.ndarray:
+    """Float HU as the road brings them onto the working grid: interpolated up to half a voxel away, along each axis.
+
+    Samples are simulated on that grid itself, and a line that is a voxel wide is sharper there than in any scan. The
+    truth stays where it is.
+    """
+    for axis in axes:
+        shift = np.float32(generator.uniform(-0.5, 0.5))
+        hu = (1 - abs(shift)) * hu + abs(shift) * np.roll(hu, 1 if shift > 0 else -1, axis)
+    return hu
+
+
 def grained(hu: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Float HU [z, y, x] with the grain of cancellous bone: blotches of one to four voxels, each axis its own.
 

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from ..pipeline.intensity import TISSUE_AND_BONE, Intensity
-from .batches import Batch, augment_hu, grained, turned, twins
+from .batches import Batch, augment_hu, between_voxels, grained, turned, twins
 from .cache import Sample, SampleCache
 from .vertebrae import LEAST_FRACTURE, imitate_mask
 
@@ -82,7 +82,8 @@ def _pieces(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """The pieces of one sample: image [1, 4, PATCH, PATCH] as `vertebra_crop` makes them, and truth [1, ...]."""
     look = np.random.default_rng(seed)
-    hu, flip = grained(augment_hu(sample["hu"], look), look), -1 if look.random() < 0.5 else 1
+    hu = grained(between_voxels(augment_hu(sample["hu"], look), look), look)
+    flip = -1 if look.random() < 0.5 else 1
     level, last = sample["level"], len(hu) - 1
     # The true mask leaves gaps out: a network would learn to read the break off it.
     mask = imitate_mask(sample["labels"] == level, look)

@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 from ..anatomy import LEVEL_NAMES, N_LEVELS
 from ..pipeline.intensity import TISSUE_AND_BONE
 from ..pipeline.sagittal import COLUMNS, LEAST_CELLS, MARGIN, PLANE_GAP, PLANES, ROWS, shown
-from .batches import Batch, augment_hu, shuffled, turned
+from .batches import Batch, augment_hu, between_voxels, shuffled, turned
 from .cache import Sample, SampleCache
 from .samples import Necks
 from .vertebrae import heat_loss
@@ -69,7 +69,8 @@ def sagittal_look(sample: Sample, generator: np.random.Generator) -> Batch:
     """A sample as one of its many looks, without the batch's axis."""
     order = slice(None, None, -1 if generator.random() < 0.5 else 1)  # left and right change places
     known = np.ascontiguousarray(np.where(sample["labels"] <= N_LEVELS, sample["labels"], 0)[order])
-    hu = torch.from_numpy(np.ascontiguousarray(augment_hu(sample["hu"], generator)[order]))
+    hu = between_voxels(augment_hu(sample["hu"], generator), generator, axes=(1, 2))
+    hu = torch.from_numpy(np.ascontiguousarray(hu[order]))
     fracture = torch.from_numpy((sample["fracture"][order] > 0).astype(np.float32))
     numbers = torch.arange(1, N_LEVELS + 1)[:, None, None]
     masks = (torch.from_numpy(known)[:, None] == numbers).float()

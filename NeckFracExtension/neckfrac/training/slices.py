@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 from ..anatomy import N_LEVELS
 from ..pipeline.crops import axial_slices
 from ..pipeline.intensity import BONE_WINDOW
-from .batches import Batch, augment_hu, shuffled, turned
+from .batches import Batch, augment_hu, between_voxels, grained, shuffled, turned
 from .cache import SampleCache
 from .patches import patch_batches
 from .vertebrae import LEAST_FRACTURE
@@ -35,7 +35,8 @@ def slice_batches(paths: list[Path], generator: np.random.Generator, size: int =
             if not sample.get("located", True):
                 continue  # in which slices it is broken nobody knows
             flip = slice(None, None, -1 if generator.random() < 0.5 else 1)
-            hu = torch.from_numpy(np.ascontiguousarray(augment_hu(sample["hu"], generator)[..., flip]))
+            hu = grained(between_voxels(augment_hu(sample["hu"], generator), generator), generator)
+            hu = torch.from_numpy(np.ascontiguousarray(hu[..., flip]))
             fracture = torch.from_numpy(np.ascontiguousarray(sample["fracture"][..., flip]))
             candidates = np.flatnonzero((sample["labels"] == sample["level"]).any(axis=(1, 2)))
             broken = np.flatnonzero(np.count_nonzero(sample["fracture"], axis=(1, 2)) >= LEAST_FRACTURE)
