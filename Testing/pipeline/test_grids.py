@@ -50,3 +50,24 @@ def test_what_goes_onto_a_volume_comes_back_to_its_place():
 def test_a_lattice_outside_the_volume_is_air():
     lattice = Lattice((3, 4, 5), (1.0, 1.0, 1.0), (500.0, 500.0, 500.0))
     assert (resample(ball(), lattice) == -1024).all()
+
+
+def test_a_line_of_one_voxel_is_still_there_half_a_voxel_away():
+    voxels = np.full((12, 12, 12), 400, np.int16)
+    voxels[:, 6] = 100
+    volume = CTVolume(voxels, np.eye(4))
+    between = Lattice((6, 6, 6), (1.0, 1.0, 1.0), (3.0, 3.5, 3.0))
+    blurred, kept = (resample(volume, between, sharp=sharp)[3].min(axis=0)[3] for sharp in (False, True))
+    assert blurred == 250 and 150 < kept < 225
+    onto_itself = resample(volume, Lattice((12, 12, 12), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)), sharp=True)
+    assert np.abs(onto_itself - voxels).max() <= 1
+
+
+def test_sharp_air_and_metal_do_not_wrap_round_and_few_slices_do_not_fail():
+    voxels = np.full((12, 12, 12), -32768, np.int16)
+    voxels[:, :, 6:] = 32767
+    between = Lattice((8, 8, 20), (1.0, 1.0, 0.5), (0.0, 2.0, 2.0))
+    found = resample(CTVolume(voxels, np.eye(4)), between, sharp=True)
+    assert found[..., :6].max() < 0 and found[..., -6:].min() > 0
+    thin = resample(CTVolume(voxels[:2], np.eye(4)), Lattice((1, 4, 4), (1.0, 1.0, 1.0), (2.0, 2.0, 0.5)), sharp=True)
+    assert (thin == -32768).all()

@@ -40,4 +40,4 @@ def given(volume: CTVolume, levels: np.ndarray, *, window: int) -> Segmented:
     lattice, windows = lattice_along(resample(masks, coarse, nearest=True, fill=0) > 0, coarse, window)
     fine = resample(masks, lattice, nearest=True, fill=0)
     bone = np.where(fine > 0, np.uint8(255), np.uint8(0))
-    return Segmented(resample(volume, lattice), fine, bone, fine, lattice, windows, window)
+    return Segmented(resample(volume, lattice, sharp=True), fine, bone, fine, lattice, windows, window)

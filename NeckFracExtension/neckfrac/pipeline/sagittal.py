@@ -38,7 +38,7 @@ def lattice_of_planes(segmented: Segmented) -> Lattice:
 def nine_planes(segmented: Segmented) -> tuple[np.ndarray, np.ndarray]:
     """int16 HU and uint8 labels [PLANES, ROWS, COLUMNS] on `lattice_of_planes`; right side first."""
     lattice, affine = lattice_of_planes(segmented), segmented.lattice.affine
-    hu = resample(CTVolume(segmented.hu, affine), lattice)
+    hu = resample(CTVolume(segmented.hu, affine), lattice, sharp=True)
     labels = resample(CTVolume(segmented.labels, affine), lattice, nearest=True, fill=0)
     return tuple(np.ascontiguousarray(np.moveaxis(part, 2, 0)) for part in (hu, labels))
 

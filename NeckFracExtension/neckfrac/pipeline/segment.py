@@ -74,7 +74,7 @@ def segment(
 ) -> Segmented:
     """Segment the levels that were located. volume: canonical axes. anchors: T1 and the skull's base as well."""
     lattice, windows = lattice_along(located.spine, located.lattice, window)
-    hu = resample(volume, lattice)
+    hu = resample(volume, lattice, sharp=True)
     edge = bone_edge(hu)
     progress.step(0.1)
     ask = partial(

@@ -59,7 +59,7 @@ def rsna_samples(
         name = LEVELS[level - 1].name
         fracture = resample(broken, lattice, nearest=True, fill=0)
         yield {
-            "hu": resample(volume, lattice).astype(np.int16, copy=False),
+            "hu": resample(volume, lattice, sharp=True).astype(np.int16, copy=False),
             "labels": resample(labels, lattice, nearest=True, fill=0),
             "fracture": fracture,
             "level": np.int64(level),

@@ -116,7 +116,7 @@ TASKS: dict[str, Task] = {
             "neckfrac-model-one",
             "vertebrae",
             {"_target_": "neckfrac.networks.slice_classifier.ModelOne"},
-            {**BONE_WINDOW.to_dict(), "field": SLICE_FIELD, "size": SLICE_SIZE, "step": 2},
+            {**BONE_WINDOW.to_dict(), "field": SLICE_FIELD, "size": SLICE_SIZE, "step": 4},
             Schedule(steps=4000, learning_rate=2e-3, warm_up=200),
             slice_batches,
             slice_loss,
