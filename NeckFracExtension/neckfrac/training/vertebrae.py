@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from .cache import Sample
 
 VERTEBRA_SLICES = 16
 VERTEBRA_SIZE = 128
+MOST_WANDERING = 2.5  # voxels: of the surface of an imitated mask, one standard deviation
 LEAST_TRUTH = 40  # voxels of truth (about 15 mm3) from which a vertebra counts as fractured
 LEAST_FRACTURE = 12  # voxels of truth in a slice (about 4 mm2) from which the slice counts as fractured
 
@@ -63,18 +65,28 @@ def vertebra_batches(paths: list[Path], generator: np.random.Generator, size: in
 
 
 def imitate_mask(mask: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """A segmented mask instead of the true one: its surface moved in and out by up to about a voxel."""
+    """A segmented mask instead of the true one: its surface wanders in and out, in half of the looks by up to a voxel
+    or so, else by anything up to several.
+
+    Of the vertebrae that are segmented in simulated studies a third have a Dice below 0.9, and one in twelve below 0.8.
+    """
     from scipy import ndimage
 
     if not mask.any():
         return mask
     box = ndimage.find_objects(mask.view(np.uint8))[0]
-    wide = tuple(slice(max(s.start - 3, 0), s.stop + 3) for s in box)
-    blurred = ndimage.gaussian_filter(mask[wide].astype(np.float32), 1.0)
-    coarse = torch.from_numpy(generator.normal(0, 1, [n // 6 + 2 for n in blurred.shape]).astype(np.float32))
-    noise = F.interpolate(coarse[None, None], size=blurred.shape, mode="trilinear")[0, 0].numpy()
+    wide = tuple(slice(max(s.start - 5, 0), s.stop + 5) for s in box)
+    inside = np.pad(mask[wide], 1)  # so that there is an outside
+    # Of these two metrics one overrates and one underrates the distance; both take a twentieth of the true one's time.
+    metrics = [partial(ndimage.distance_transform_cdt, metric=name) for name in ("chessboard", "taxicab")]
+    depth = (sum(far(inside) - far(~inside) for far in metrics) / 2)[1:-1, 1:-1, 1:-1].astype(np.float32)
+    most = 0.6 if generator.random() < 0.5 else generator.uniform(0.6, MOST_WANDERING)
+    for cell in (8, 16):  # voxels, from one bulge to the next
+        coarse = torch.from_numpy(generator.normal(0, 1, [n // cell + 2 for n in depth.shape]).astype(np.float32))
+        noise = F.interpolate(coarse[None, None], size=depth.shape, mode="trilinear")[0, 0].numpy()
+        depth = depth + most * 8 / cell * noise / max(float(noise.std()), 1e-6)
     result = np.zeros_like(mask)
-    result[wide] = blurred > 0.5 + 0.15 * noise / max(float(noise.std()), 1e-6) + generator.normal(0, 0.08)
+    result[wide] = depth + generator.normal(0, 0.3) > 0
     return result if result.any() else mask
 
 
