@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ...errors import InputError
+from ...training.loading import loaders_for
 
 if TYPE_CHECKING:
     from .cases import Case, Known
@@ -19,9 +19,8 @@ MOST = 8  # processes: each holds two studies, of up to 0.3 GB
 
 
 def readers_for(device: torch.device) -> int:
-    """How many processes should read: all cores but one for a GPU, which waits for them; one beside a CPU."""
-    cores = os.cpu_count() or 1
-    return int(cores > 1) if device.type == "cpu" else max(1, min(cores - 1, MOST))
+    """How many processes should read, so that a GPU need not wait; one beside a CPU."""
+    return min(loaders_for(device), MOST)
 
 
 def read_ahead(cases: Sequence[Case], readers: int) -> Iterator[Known]:
