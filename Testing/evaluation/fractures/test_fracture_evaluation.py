@@ -331,6 +331,8 @@ def test_members_are_judged_alone(ensemble):
     result = summarise(records, ensemble)
     assert result["members"]["one"]["levels"]["auc"]["value"] == 1
     assert result["members"]["two"]["levels"]["auc"]["value"] == 0.5
+    together = result["ensemble"]["levels"]["auc"]["value"]
+    assert result["members"]["two"]["lead of the ensemble"]["levels"]["value"] == together - 0.5
     assert result["members"]["two"]["levels"]["operating points"]["balanced"]["sensitivity"]["value"] == 0
     # One member has a patient head of its own, which says the same of both; the other's comes from its levels.
     assert result["members"]["one"]["patient"]["auc"]["value"] == 0.5

@@ -24,8 +24,10 @@ from neckfrac.evaluation.fractures.metrics import (
     competition_loss,
     ece,
     figures,
+    lead,
     patient_draws,
     predictive_values,
+    ranking,
     reliability,
     roc_curve,
     weighted_auc,
@@ -116,6 +118,20 @@ def test_an_interval_narrows_with_patients_and_not_with_their_levels():
 
 
 # --- calls --------------------------------------------------------------------------------------
+
+
+def test_a_small_lead_is_seen_when_both_are_asked_the_same():
+    generator = np.random.default_rng(0)
+    truths, groups = np.arange(600) % 4 == 0, np.arange(600) // 3
+    theirs = truths + generator.normal(0, 1.5, 600)
+    ours = theirs + 0.15 * truths
+    found = lead(ours, theirs, truths, groups, seed=0)
+    assert found["value"] == pytest.approx(auc(ours, truths) - auc(theirs, truths)) and found["interval"][0] > 0
+    apart = [ranking(one, truths, groups, patient_draws(groups))["auc"]["interval"] for one in (ours, theirs)]
+    assert apart[0][0] < apart[1][1], "intervals of each alone overlap"
+    assert lead(ours, ours, truths, groups, seed=0) == {"value": 0.0, "interval": [0.0, 0.0]}
+    assert lead(ours[:8], theirs[:8], truths[:8], groups[:8], seed=0)["interval"] is None, "few patients"
+    assert lead(ours[1:3], theirs[1:3], truths[1:3], groups[1:3], seed=0) == {"value": None, "interval": None}
 
 
 def test_calls_of_a_hand_worked_table():

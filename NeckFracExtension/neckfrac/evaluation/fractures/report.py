@@ -140,17 +140,20 @@ def _limits(result: dict[str, Any]) -> str:
 
 
 def _headline(result: dict[str, Any]) -> str:
-    heads = ["", "AUC", *(f"Sensitivity at {s:.0%} specificity" for s in SPECIFICITIES)]
+    heads = ["", "AUC", "Ensemble's lead", *(f"Sensitivity at {s:.0%} specificity" for s in SPECIFICITIES)]
     heads += ["Sensitivity, balanced", "Specificity, balanced", "F2", "Brier", "ECE", "Competition loss"]
     parts = []
     respondents = {"Ensemble": result["ensemble"], **result["members"]}
     for subject, title in (("levels", "Levels"), ("patient", "Patients")):
         rows = []
         for name, answers in respondents.items():
-            rows.append(("", [escape(name), *_figures(answers[subject]), told(answers["competition loss"])]))
+            ahead = answers.get("lead of the ensemble")
+            auc, *others = _figures(answers[subject])
+            cells = [escape(name), auc, told(ahead[subject], digits=3) if ahead else "–", *others]
+            rows.append(("", [*cells, told(answers["competition loss"])]))
         loss = result["ensemble"]["competition loss"]
         for name, figures in result["ensemble"][subject]["baselines"].items():
-            cells = [name[0].upper() + name[1:], told(figures["auc"]), *["–"] * len(SPECIFICITIES)]
+            cells = [name[0].upper() + name[1:], told(figures["auc"]), *["–"] * (1 + len(SPECIFICITIES))]
             cells += [told(figures[key]) for key in ("sensitivity", "specificity", "f2")]
             cells += [number(figures.get("brier"), 3), number(figures.get("ece"), 3)]
             cells.append(number(loss["best constant"]) if name == "constant majority" else "–")

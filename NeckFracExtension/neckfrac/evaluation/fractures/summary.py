@@ -19,6 +19,7 @@ from .metrics import (
     competition_loss,
     drawn_by_patient,
     figures,
+    lead,
     patient_draws,
     ranking,
     reliability,
@@ -62,7 +63,7 @@ def summarise(
             "reliability": reliability(*pairs(records, answer.here)),
             "boxes": of_boxes(records, ensemble, seed),
         },
-        "members": {name: alone(records, of_member(records, name, ensemble), ensemble, seed) for name in names},
+        "members": {name: alone(records, of_member(records, name, ensemble), answer, ensemble, seed) for name in names},
         "strata": of_strata(records, answer, ensemble, seed),
         "spine": of_spine(records),
         "cost": of_cost(records),
@@ -85,14 +86,23 @@ def respondent(records: list[Record], answer: Answer, ensemble: Ensemble, seed: 
     }
 
 
-def alone(records: list[Record], answer: Answer, ensemble: Ensemble, seed: int) -> dict[str, Any]:
-    """A member's figures, with the ranking of each level."""
-    by_level = {}
+def alone(
+    records: list[Record], answer: Answer, together: Answer, ensemble: Ensemble, seed: int
+) -> dict[str, Any]:
+    """A member's figures, with the ranking of each level, and by how much the ensemble (together) ranks better."""
+    by_level, kept = {}, [n for n, r in enumerate(records) if r["patient truth"] is not None]
+    (ours, truths), (theirs, _) = (pairs(records, one.scores) for one in (together, answer))
+    (our_patients, broken), (their_patients, _) = (patient_pairs(records, one.patients) for one in (together, answer))
+    groups = np.array([n for n, _ in judged_levels(records)], int)
+    leads = {
+        "levels": lead(ours, theirs, truths, groups, seed=seed),
+        "patient": lead(our_patients, their_patients, broken, np.array(kept, int), seed=seed),
+    }
     for name in LEVEL_NAMES:
         scores, truths = pairs(records, answer.scores, (name,))
         groups = np.array([n for n, _ in judged_levels(records, (name,))], int)
         by_level[name] = ranking(scores, truths, groups, patient_draws(groups, seed=seed))
-    return {**respondent(records, answer, ensemble, seed), "by level": by_level}
+    return {**respondent(records, answer, ensemble, seed), "by level": by_level, "lead of the ensemble": leads}
 
 
 def of_levels(
