@@ -69,5 +69,8 @@ def test_sharp_air_and_metal_do_not_wrap_round_and_few_slices_do_not_fail():
     between = Lattice((8, 8, 20), (1.0, 1.0, 0.5), (0.0, 2.0, 2.0))
     found = resample(CTVolume(voxels, np.eye(4)), between, sharp=True)
     assert found[..., :6].max() < 0 and found[..., -6:].min() > 0
+    voxels[:] = np.where(voxels > 0, 3000, -1000)
+    found = resample(CTVolume(voxels, np.eye(4)), between, sharp=True, fill=-1000)
+    assert found.min() == -1000 and found.max() == 3000, "no swinging beyond what is there"
     thin = resample(CTVolume(voxels[:2], np.eye(4)), Lattice((1, 4, 4), (1.0, 1.0, 1.0), (2.0, 2.0, 0.5)), sharp=True)
     assert (thin == -32768).all()

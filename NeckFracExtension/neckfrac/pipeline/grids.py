@@ -96,7 +96,11 @@ def resample(
         (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
         float(fill),
     )
-    return sitk.GetArrayFromImage(image)
+    array = sitk.GetArrayFromImage(image)
+    if smooth == sitk.sitkBSpline3 and not nearest:
+        # At the edges of air and metal splines swing beyond what is there.
+        np.clip(array, min(fill, part.voxels.min()), max(fill, part.voxels.max()), out=array)
+    return array
 
 
 def coarse(volume: CTVolume, spacing: float = COARSE_SPACING) -> tuple[np.ndarray, Lattice]:
