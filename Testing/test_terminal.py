@@ -96,7 +96,6 @@ SCRIPT = """
 import hashlib, sys, time
 from pathlib import Path
 from neckfrac.errors import NeckFracError
-from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.terminal import shown_progress
 
 unfinished = Path(sys.argv[1]) / "unfinished"

@@ -30,6 +30,7 @@ from neckfrac.findings import ModelIdentity
 
 TINY = {"_target_": "neckfrac.networks.locate_unet.LocateUNet", "channels": [8, 8, 8], "n_classes": 3}
 CLASSIFIER = {"_target_": "neckfrac.networks.slice_classifier.ModelOne", "n_labels": 2, "size": 64}
+COUNTING = {"_target_": "neckfrac.networks.baselines.ConvNet", "classes": 2}  # its batch norms count batches
 PREPROCESSING = {"hu_lower": -300.0, "hu_upper": 1500.0, "spacing_mm": [2.0, 2.0, 2.0]}
 
 
@@ -60,8 +61,11 @@ def rewrite(path: Path, change) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def test_a_network_comes_back_equal_to_its_float16_rounding(tmp_path):
-    network, bundle = save(tmp_path / "model-one", "slices", CLASSIFIER)
+@pytest.mark.parametrize(
+    ("config", "types"), [(CLASSIFIER, {torch.float16}), (COUNTING, {torch.float16, torch.int64})]
+)
+def test_a_network_comes_back_equal_to_its_float16_rounding(tmp_path, config, types):
+    network, bundle = save(tmp_path / "network", "slices", config)
     loaded = bundle.network("cpu")
     assert not loaded.training and not any(parameter.requires_grad for parameter in loaded.parameters())
     saved, expected = loaded.state_dict(), network.state_dict()
@@ -71,7 +75,7 @@ def test_a_network_comes_back_equal_to_its_float16_rounding(tmp_path):
         rounded = value.half().float() if value.is_floating_point() else value
         assert torch.equal(saved[key], rounded), key
     stored = safetensors.torch.load_file(bundle.folder / WEIGHTS)
-    assert {tensor.dtype for tensor in stored.values()} == {torch.float16, torch.int64}
+    assert {tensor.dtype for tensor in stored.values()} == types
 
 
 def test_a_network_kept_in_float32_comes_back_exactly(tmp_path):

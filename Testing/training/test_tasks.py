@@ -182,8 +182,7 @@ def test_pieces_of_a_vertebra_without_twin_or_break_lie_on_it(tmp_path):
 def test_pieces_show_the_same_of_a_part_of_the_sample_as_of_all_of_it(monkeypatch):
     from neckfrac.training import patches
 
-    for name in ("grained", "between_voxels", "augment_hu"):
-        monkeypatch.setattr(patches, name, lambda hu, generator: hu)
+    monkeypatch.setattr(patches, "another_look", lambda hu, generator: hu)
     monkeypatch.setattr(patches, "imitate_mask", lambda mask, generator: mask)
     sample, places = vertebra(), np.array([[20, 60, 64], [30, 70, 60]])
     sample["hu"] = np.random.default_rng(0).normal(300, 100, sample["hu"].shape).astype(np.float32)

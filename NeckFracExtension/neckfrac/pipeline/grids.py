@@ -84,20 +84,19 @@ def resample(
     part = seen_by(lattice, volume)  # only this is copied for SimpleITK
     if 0 in part.shape:
         return np.full(lattice.shape, fill, volume.voxels.dtype)
-    # Cubic splines need four voxels along each axis.
-    smooth = sitk.sitkBSpline3 if sharp and min(part.shape) >= 4 else sitk.sitkLinear
+    splines = sharp and not nearest and min(part.shape) >= 4  # which they need along each axis
     image = sitk.Resample(
         to_image(part),
         tuple(int(n) for n in lattice.shape[::-1]),
         sitk.Transform(),
-        sitk.sitkNearestNeighbor if nearest else smooth,
+        sitk.sitkNearestNeighbor if nearest else sitk.sitkBSpline3 if splines else sitk.sitkLinear,
         lattice.origin,
         lattice.spacing[::-1],
         (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
         float(fill),
     )
     array = sitk.GetArrayFromImage(image)
-    if smooth == sitk.sitkBSpline3 and not nearest:
+    if splines:
         # At the edges of air and metal splines swing beyond what is there.
         np.clip(array, min(fill, part.voxels.min()), max(fill, part.voxels.max()), out=array)
     return array

@@ -55,6 +55,11 @@ def grained(hu: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return hu
 
 
+def another_look(hu: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """A stored vertebra's int16 HU as another scan of such a person would show it, on the working grid: float32."""
+    return grained(between_voxels(augment_hu(hu, generator), generator), generator)
+
+
 def twins(paths: list[Path], generator: np.random.Generator) -> Iterator[list[Path]]:
     """The paths without end, shuffled anew each time round, those of one person (`vertebra_sample`) together."""
     people: dict[int, list[Path]] = {}

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from ..pipeline.intensity import TISSUE_AND_BONE, Intensity
-from .batches import Batch, augment_hu, between_voxels, grained, turned, twins
+from .batches import Batch, another_look, turned, twins
 from .cache import Sample, SampleCache
 from .vertebrae import LEAST_FRACTURE, imitate_mask
 
@@ -82,8 +82,7 @@ def _pieces(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """The pieces of one sample: image [1, 4, PATCH, PATCH] as `vertebra_crop` makes them, and truth [1, ...]."""
     look = np.random.default_rng(seed)
-    hu = grained(between_voxels(augment_hu(sample["hu"], look), look), look)
-    flip = -1 if look.random() < 0.5 else 1
+    hu, flip = another_look(sample["hu"], look), -1 if look.random() < 0.5 else 1
     level, last = sample["level"], len(hu) - 1
     # The true mask leaves gaps out: a network would learn to read the break off it.
     mask = imitate_mask(sample["labels"] == level, look)
@@ -99,8 +98,12 @@ def _pieces(
 def patch_loss(network: nn.Module, batch: Batch) -> torch.Tensor:
     """Broken or not, twice (as a slice and as a whole of one slice), and where: cross-entropies."""
     output = network(batch["image"])
-    heat = output["heat"].float()
-    truth = F.adaptive_max_pool2d(batch["heat"], heat.shape[-2:])
-    where = F.binary_cross_entropy_with_logits(heat, truth, pos_weight=torch.tensor(2.0, device=heat.device))
     told = (output["logit"], output["slice_logits"][:, 0])
+    where = where_loss(output["heat"].float(), batch["heat"])
     return 2 * where + sum(F.binary_cross_entropy_with_logits(part.float(), batch["target"]) for part in told)
+
+
+def where_loss(heat: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of heat maps of pieces [B, 1, h, w] (logits) with their truth masks [B, 1, y, x]."""
+    truth = F.adaptive_max_pool2d(truth, heat.shape[-2:])
+    return F.binary_cross_entropy_with_logits(heat, truth, pos_weight=torch.tensor(2.0, device=heat.device))

@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from ..pipeline.crops import cut, vertebra_crop
 from ..pipeline.intensity import TISSUE_AND_BONE
-from .batches import Batch, augment_hu, between_voxels, grained, looks, turned
+from .batches import Batch, another_look, looks, turned
 from .cache import Sample
 
 VERTEBRA_SLICES = 16
@@ -34,8 +34,7 @@ def is_fractured(sample: Sample) -> bool:
 def vertebra_of(sample: Sample, generator: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """A sample as one of its many looks: HU (float32), imitated mask and fracture (bool) of its vertebra, [z, y, x]."""
     flip = slice(None, None, -1 if generator.random() < 0.5 else 1)
-    hu = grained(between_voxels(augment_hu(sample["hu"], generator), generator), generator)
-    hu = torch.from_numpy(np.ascontiguousarray(hu[..., flip]))
+    hu = torch.from_numpy(np.ascontiguousarray(another_look(sample["hu"], generator)[..., flip]))
     level = int(sample["level"])
     mask = imitate_mask(sample["labels"] == level, generator)
     truth = sample["fracture"] == level

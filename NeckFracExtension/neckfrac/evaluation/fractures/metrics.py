@@ -106,8 +106,7 @@ def ranking(scores: np.ndarray, truths: np.ndarray, groups: np.ndarray, weights:
 
     The thresholds behind the latter are read off these very cases, so they flatter small samples.
     """
-    if min(_patients(groups, truths), _patients(groups, ~truths)) < FEW:
-        weights = weights[:0]
+    weights = _unless_few(weights, truths, groups)
     once = np.ones((1, len(scores)), np.float32)
     found = {"auc": _told(auc(scores, truths), weighted_auc(scores, truths, weights))}
     for wanted in SPECIFICITIES:
@@ -119,12 +118,15 @@ def ranking(scores: np.ndarray, truths: np.ndarray, groups: np.ndarray, weights:
 
 def lead(ours: np.ndarray, theirs: np.ndarray, truths: np.ndarray, groups: np.ndarray, *, seed: int) -> dict[str, Any]:
     """By how much one ranking's AUC is above another's of the same cases, with the interval over the same draws."""
-    weights = patient_draws(groups, seed=seed)
-    if min(_patients(groups, truths), _patients(groups, ~truths)) < FEW:
-        weights = weights[:0]
+    weights = _unless_few(patient_draws(groups, seed=seed), truths, groups)
     drawn = weighted_auc(ours, truths, weights) - weighted_auc(theirs, truths, weights)
     found = [auc(scores, truths) for scores in (ours, theirs)]
     return _told(None if None in found else found[0] - found[1], drawn)
+
+
+def _unless_few(weights: np.ndarray, truths: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The draws, or none of them when there are too FEW patients of either kind for an interval."""
+    return weights[:0] if min(_patients(groups, truths), _patients(groups, ~truths)) < FEW else weights
 
 
 def _patients(groups: np.ndarray, chosen: np.ndarray) -> int:
