@@ -80,12 +80,14 @@ def test_an_imitated_mask_is_near_the_vertebra_and_now_and_then_as_far_off_as_se
     body = ((y - 45) / 22) ** 2 + ((x - 45) / 26) ** 2 < 1
     canal = ((y - 50) / 9) ** 2 + ((x - 45) / 11) ** 2 < 1
     mask = body & ~canal & (abs(z - 24) < 10)
-    dice = []
+    dice, sizes = [], []
     for seed in range(40):
         other = imitate_mask(mask, np.random.default_rng(seed))
         assert other.dtype == bool and np.array_equal(other, imitate_mask(mask, np.random.default_rng(seed)))
         dice.append(2 * (mask & other).sum() / (mask.sum() + other.sum()))
+        sizes.append(other.sum() / mask.sum())
     assert np.median(dice) > 0.9 and min(dice) > 0.7 and 0.15 < np.mean(np.array(dice) < 0.93) < 0.6
+    assert 1.02 < np.median(sizes) < 1.15, "rather too large than too small"
     assert not imitate_mask(mask & False, np.random.default_rng(0)).any()
 
 

@@ -17,6 +17,7 @@ from .batches import Batch
 from .locating import locate_batches, locate_loss
 from .loop import Schedule
 from .patches import patch_batches, patch_loss
+from .plane_patches import plane_patch_batches, plane_patch_loss
 from .sagittal import sagittal_batches, sagittal_loss
 from .samples import LOCATE_PATCH
 from .segmenting import NEIGHBOURS, WINDOW, segment_batches, segment_loss
@@ -145,10 +146,11 @@ TASKS: dict[str, Task] = {
             {"_target_": "neckfrac.networks.three_planes.ThreePlanes", "views": PLANE_VIEWS},
             {**TISSUE_AND_BONE.to_dict(), "tissue": list(PLANE_TISSUE), "views": PLANE_VIEWS, "size": PLANE_SIZE,
              "rows": PLANE_ROWS},
-            Schedule(steps=1200, learning_rate=1e-3, warm_up=100),
+            Schedule(steps=5600, learning_rate=1.5e-3, warm_up=100),
             plane_batches,
             plane_loss,
             "Axial, sagittal and coronal views of a vertebra, bone and soft tissue, its mask as a channel.",
+            first=Lesson(0.75, plane_patch_batches, plane_patch_loss),
             # Model II sees a slice, both its neighbours and the mask; here it is a slice, soft tissue and the mask.
             begins_as=Beginning("model2", ("encoder.", "heat."), ((0, 1, 2), (), (3,))),
         ),

@@ -20,6 +20,7 @@ from .cache import Sample
 VERTEBRA_SLICES = 16
 VERTEBRA_SIZE = 128
 MOST_WANDERING = 2.5  # voxels: of the surface of an imitated mask, one standard deviation
+MASK_GROWTH = (0.4, 0.4)  # voxels: mean and standard deviation by which an imitated mask is too large all around
 LEAST_TRUTH = 40  # voxels of truth (about 15 mm3) from which a vertebra counts as fractured
 LEAST_FRACTURE = 12  # voxels of truth in a slice (about 4 mm2) from which the slice counts as fractured
 
@@ -65,9 +66,10 @@ def vertebra_batches(paths: list[Path], generator: np.random.Generator, size: in
 
 def imitate_mask(mask: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """A segmented mask instead of the true one: its surface wanders in and out, in half of the looks by up to a voxel
-    or so, else by anything up to several.
+    or so, else by anything up to several, and it is rather too large than too small.
 
-    Of the vertebrae that are segmented in simulated studies a third have a Dice below 0.9, and one in twelve below 0.8.
+    Of 237 vertebrae that were segmented in simulated studies half have a Dice below 0.90 and a tenth below 0.79; the
+    middle one holds 1.10 times its true volume, and eight in ten 0.99 to 1.21 times.
     """
     from scipy import ndimage
 
@@ -85,7 +87,7 @@ def imitate_mask(mask: np.ndarray, generator: np.random.Generator) -> np.ndarray
         noise = F.interpolate(coarse[None, None], size=depth.shape, mode="trilinear")[0, 0].numpy()
         depth = depth + most * 8 / cell * noise / max(float(noise.std()), 1e-6)
     result = np.zeros_like(mask)
-    result[wide] = depth + generator.normal(0, 0.3) > 0
+    result[wide] = depth + generator.normal(*MASK_GROWTH) > 0
     return result if result.any() else mask
 
 
