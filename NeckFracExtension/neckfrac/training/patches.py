@@ -36,10 +36,7 @@ def patch_batches(
     source = twins(paths, generator)
     while True:
         images, heats = [], []
-        for group in islice(source, max(size // 2, 1)):
-            samples = [sample for sample in map(SampleCache.load, group) if sample.get("located", True)]
-            if not samples:
-                continue
+        for samples in some_twins(source, size):
             places, seed = _places(samples, generator), int(generator.integers(2**32))
             parts, places = _about(samples, places)
             for part in parts:
@@ -50,6 +47,14 @@ def patch_batches(
             heat = torch.stack(heats)
             broken = (heat.sum(dim=(1, 2, 3)) >= LEAST_FRACTURE).float()
             yield {"image": torch.stack(images), "heat": heat, "target": broken}
+
+
+def some_twins(source: Iterator[list[Path]], size: int) -> Iterator[list[Sample]]:
+    """The next `size` vertebrae of `twins`, those of one person together, but for fractures of which nobody knows the
+    place."""
+    for group in islice(source, max(size // 2, 1)):
+        if samples := [sample for sample in map(SampleCache.load, group) if sample.get("located", True)]:
+            yield samples
 
 
 def _places(samples: list[Sample], generator: np.random.Generator) -> np.ndarray:

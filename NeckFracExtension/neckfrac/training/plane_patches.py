@@ -7,7 +7,6 @@ what upright views are for.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,8 @@ from torch.nn import functional as F  # noqa: N812
 from ..pipeline.intensity import TISSUE_AND_BONE
 from ..pipeline.three_planes import DEPTH, Box, Places, pictures, tissue_window, views_of
 from .batches import Batch, another_look, turned, twins
-from .cache import Sample, SampleCache
-from .patches import PATCH, PIECES, where_loss
+from .cache import Sample
+from .patches import PATCH, PIECES, some_twins, where_loss
 from .three_planes import PLANE_ROWS, PLANE_TISSUE
 from .vertebrae import LEAST_FRACTURE, imitate_mask
 
@@ -36,11 +35,9 @@ def plane_patch_batches(paths: list[Path], generator: np.random.Generator, size:
     source, names = twins(paths, generator), ("axial", "axial_heat", "upright", "upright_heat")
     while True:
         rows = []
-        for group in islice(source, max(size // 2, 1)):
-            samples = [sample for sample in map(SampleCache.load, group) if sample.get("located", True)]
-            if samples:
-                points, seed = _points(samples, generator), int(generator.integers(2**32))
-                rows += [row for sample in samples for row in _pieces(sample, points, seed)]
+        for samples in some_twins(source, size):
+            points, seed = _points(samples, generator), int(generator.integers(2**32))
+            rows += [row for sample in samples for row in _pieces(sample, points, seed)]
         if rows:
             yield {name: torch.stack(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
 
