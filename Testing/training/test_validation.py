@@ -168,7 +168,7 @@ def runs(tmp_path, monkeypatch):
         np.savez(folder / f"{seed:08d}.npz", **vertebra(broken=seed % 2 == 1))
     task = TASKS["planes"]
     small = {**task.network, "widths": [8, 8, 8, 8], "hidden": 8, "heat_channels": 8}
-    few = replace(task, network=small, batches=partial(plane_batches, size=2), begins_as=None)
+    few = replace(task, network=small, batches=partial(plane_batches, size=2), first=None, begins_as=None)
     monkeypatch.setitem(TASKS, "planes", few)
     return tmp_path
 
