@@ -109,6 +109,6 @@ def patch_loss(network: nn.Module, batch: Batch) -> torch.Tensor:
 
 
 def where_loss(heat: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of heat maps of pieces [B, 1, h, w] (logits) with their truth masks [B, 1, y, x]."""
+    """Cross-entropy of heat maps of pieces [B, V, h, w] (logits) with their truth masks [B, V, y, x]."""
     truth = F.adaptive_max_pool2d(truth, heat.shape[-2:])
     return F.binary_cross_entropy_with_logits(heat, truth, pos_weight=torch.tensor(2.0, device=heat.device))

@@ -14,13 +14,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from ..pipeline.intensity import TISSUE_AND_BONE
-from ..pipeline.three_planes import DEPTH, Box, Places, pictures, tissue_window, views_of
-from .batches import Batch, another_look, turned, twins
+from ..pipeline.three_planes import DEPTH, Box, Places
+from .batches import Batch, another_look, twins
 from .cache import Sample
 from .patches import PATCH, PIECES, some_twins, where_loss
-from .three_planes import PLANE_ROWS, PLANE_TISSUE
-from .vertebrae import LEAST_FRACTURE, imitate_mask
+from .three_planes import PLANE_ROWS, broken_views, pictures_and_truth
+from .vertebrae import imitate_mask
 
 HEIGHT = PATCH * DEPTH // PLANE_ROWS + 1  # fine slices that PATCH rows of an upright view show (42 mm)
 OFF = np.array([8, 14, 14])  # fine voxels (z, y, x) by which the views' common point may lie off the pieces' middle
@@ -59,7 +58,6 @@ def _pieces(sample: Sample, points: np.ndarray, seed: int) -> Iterator[tuple[tor
     parts = (hu, mask, sample["fracture"] == sample["level"])
     hu, mask, truth = (torch.from_numpy(np.ascontiguousarray(part[..., ::flip])) for part in parts)
     shape, half = np.array(hu.shape), np.array([HEIGHT, PATCH, PATCH]) // 2
-    windows = (TISSUE_AND_BONE, tissue_window(*PLANE_TISSUE))
     for z, y, x in points:
         point = np.array([z, y, x if flip == 1 else shape[2] - 1 - x])
         first = point + look.integers(-OFF, OFF + 1) - half
@@ -70,19 +68,14 @@ def _pieces(sample: Sample, points: np.ndarray, seed: int) -> Iterator[tuple[tor
         axial, coronal, sagittal = (point - first)[:, None]
         places = Places(axial, sagittal, coronal)
         box = Box(hu[cut], mask[cut], tuple(first), slices)
-        where = [(part > 0.5).float() for part in views_of(truth[cut], places, PATCH)]
-        images = pictures(box, places, PATCH, windows)
-        (axial, axial_heat), (upright, upright_heat) = (
-            turned(*pair, look) for pair in zip(images, where, strict=True)
-        )
-        yield axial, axial_heat, upright, upright_heat
+        yield pictures_and_truth(box, truth[cut], places, PATCH, look)
 
 
 def plane_patch_loss(network: nn.Module, batch: Batch) -> torch.Tensor:
     """Broken or not, of each view and of the three together, and where: cross-entropies."""
     output = network(batch["axial"], batch["upright"])
     truths = batch["axial_heat"], batch["upright_heat"]
-    broken = torch.cat([(truth.sum(dim=(2, 3)) >= LEAST_FRACTURE).float() for truth in truths], dim=1)
+    broken = broken_views(truths)
     told = (output["logit"], broken.amax(dim=1)), (output["view_logits"], broken)
     heats = output["heat"], output["upright_heat"]
     where = sum(where_loss(heat.float(), truth) for heat, truth in zip(heats, truths, strict=True)) / len(truths)
