@@ -1,5 +1,8 @@
 """A sample of one vertebra, made by hand."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 
 
@@ -12,3 +15,11 @@ def vertebra(broken: bool) -> dict:
         fracture[20:32, 50:80, 64:74] = 4
     hu = np.where(fracture > 0, 0, np.where(labels > 0, 600, 40)).astype(np.int16)
     return {"hu": hu, "labels": labels, "fracture": fracture, "level": np.int64(4)}
+
+
+def saved_twins(folder: Path, vertebra: Callable[[bool], dict] = vertebra) -> list[Path]:
+    """A whole vertebra and a broken one of the same person, as the cache keeps them."""
+    paths = [folder / f"{n:08d}.npz" for n in (2, 3)]
+    for path, broken in zip(paths, (False, True), strict=True):
+        np.savez(path, **vertebra(broken))
+    return paths

@@ -12,7 +12,7 @@ from neckfrac.training.export import export
 from neckfrac.training.sagittal import sagittal_batches, sagittal_loss
 from neckfrac.training.tasks import TASKS
 from neckfrac.training.three_planes import plane_batches, plane_loss
-from training_case import vertebra
+from training_case import saved_twins
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -22,11 +22,8 @@ def vertebrae(tmp_path):
     """The runs folder of a whole vertebra and a broken one, and their paths."""
     folder = tmp_path / "cache" / "vertebrae"
     folder.mkdir(parents=True)
-    found = [folder / f"{n:08d}.npz" for n in (2, 3)]
-    for path, broken in zip(found, (False, True), strict=True):
-        np.savez(path, **vertebra(broken))
     (folder / "about.json").write_text('{"anatomy": "built-in", "built_in_necks": 1}')
-    return found
+    return saved_twins(folder)
 
 
 def test_plane_batches_pair_the_views_of_each_vertebra_with_its_own_truth(vertebrae):

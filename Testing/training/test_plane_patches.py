@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from neckfrac.training.plane_patches import plane_patch_batches, plane_patch_loss
+from training_case import saved_twins
 
 
 def vertebra(broken: bool) -> dict[str, np.ndarray]:
@@ -16,10 +17,7 @@ def vertebra(broken: bool) -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def twins(tmp_path):
-    paths = [tmp_path / f"{n:08d}.npz" for n in (0, 1)]
-    for path, broken in zip(paths, (False, True), strict=True):
-        np.savez(path, **vertebra(broken))
-    return paths
+    return saved_twins(tmp_path, vertebra)
 
 
 @pytest.mark.parametrize("seed", range(4))

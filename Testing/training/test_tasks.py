@@ -10,6 +10,7 @@ from neckfrac.training.segmenting import imitate_prior, segment_batches
 from neckfrac.training.slices import slice_batches
 from neckfrac.training.tasks import TASKS
 from neckfrac.training.vertebrae import imitate_mask, is_fractured, vertebra_batches, vertebra_loss
+from training_case import saved_twins
 
 
 def slab():
@@ -39,10 +40,7 @@ def paths(tmp_path):
 @pytest.fixture
 def vertebrae(tmp_path):
     """A whole vertebra and a broken one."""
-    found = [tmp_path / f"{n:08d}.npz" for n in (2, 3)]
-    for path, broken in zip(found, (False, True), strict=True):
-        np.savez(path, **vertebra(broken))
-    return found
+    return saved_twins(tmp_path, vertebra)
 
 
 def test_a_class_that_the_batch_lacks_does_not_pull_on_the_network():
