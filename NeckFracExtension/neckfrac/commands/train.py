@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TRAINABLE = (
     "spine: simulate, locate and segment in one go. Or step by step: cache-locate, cache-slabs; locate, segment, "
-    "cache-vertebrae; model1, model2, planes; cache-sagittal; sagittal, baselines (for comparison alone). Then export "
+    "cache-vertebrae; model1, model2, planes; cache-dense; dense; cache-sagittal; sagittal, baselines (for comparison alone). Then export "
     "(what was trained, as bundles); cache-calibration (whole studies, judged by them); ensemble."
 )
 

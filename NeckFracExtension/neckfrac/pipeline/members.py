@@ -9,6 +9,7 @@ import torch
 from ..errors import Cancelled, first_line
 from ..progress import Progress
 from .classify import Opinion, classify_slices, classify_vertebrae
+from .dense import classify_dense
 from .sagittal import classify_sagittal
 from .three_planes import classify_planes
 
@@ -22,6 +23,7 @@ CLASSIFY = {
     "vertebrae": classify_vertebrae,
     "planes": classify_planes,
     "sagittal": classify_sagittal,
+    "dense": classify_dense,
 }
 
 

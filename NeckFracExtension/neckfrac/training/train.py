@@ -16,6 +16,7 @@ from ..pipeline.engine import SPINE
 from ..progress import Progress
 from .cache import TENTH, SampleCache, Split
 from .checkpoint import learned, read_about
+from .dense_samples import dense_sample
 from .distributed import Ranks
 from .loading import loaded, loaders_for
 from .logs import curves
@@ -32,6 +33,7 @@ CACHES = {
     "slabs": slab_sample,
     "vertebrae": vertebra_sample,
     "sagittal": sagittal_sample,
+    "dense": dense_sample,
 }
 # How many samples `train_spine` simulates of each kind.
 SPINE_SAMPLES = {"locate": 3200, "slabs": 1000}
