@@ -21,9 +21,11 @@ from .cache import SampleCache
 from .dense_augment import augment
 
 CROP = (24, 48, 48)  # [z, y, x] fine voxels: 24 x 29 x 29 mm
+SMALL_CROP = (16, 32, 32)  # likewise, of the first steps: more fractures a second, less of what surrounds them
 ROOM = (2, 4, 4)  # fine voxels more on each side, which augmentation and top-hats look at
-OFF = (7, 14, 14)  # fine voxels by which a fracture may lie off the crop's middle
+OFF = 0.28  # share of a crop's side by which a fracture may lie off its middle
 PLACES = 8  # of a batch; each is shown fractured and intact
+SMALL_PLACES = 14  # of a batch of small crops
 OTHER_BONE = 0.2  # share of the places that are anywhere on the vertebrae
 POSITIVE_WEIGHT = 3.0  # of fractured voxels in the cross-entropy
 HOTTEST = 24  # voxels whose answer is pressed down (outside the truth) or up (inside it)
@@ -66,13 +68,20 @@ def _some(places: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return places if len(places) <= KEPT else places[generator.choice(len(places), KEPT, replace=False)]
 
 
-def dense_batches(paths: list[Path], generator: np.random.Generator, size: int = PLACES) -> Iterator[Batch]:
-    """image [2 P, 3, z, y, x] of CROP, truth [2 P, z, y / 2, x / 2] (bool as float): P places, twice each.
+def small_dense_batches(paths: list[Path], generator: np.random.Generator) -> Iterator[Batch]:
+    """`dense_batches` of small crops."""
+    return dense_batches(paths, generator, SMALL_PLACES, SMALL_CROP)
+
+
+def dense_batches(
+    paths: list[Path], generator: np.random.Generator, size: int = PLACES, crop: tuple[int, int, int] = CROP
+) -> Iterator[Batch]:
+    """image [2 P, 3, z, y, x] of `crop`, truth [2 P, z, y / 2, x / 2] (0 or 1): P places (`size`), twice each.
 
     Both crops of a place are of the same person, pose, scan and augmentation; what is fractured in one is intact in the
     other.
     """
-    outer = np.array(CROP) + 2 * np.array(ROOM)
+    outer = np.array(crop) + 2 * np.array(ROOM)
     while True:
         crops, truths, scales = [], [], []
         for path in generator.choice(len(paths), size):
@@ -85,7 +94,7 @@ def dense_batches(paths: list[Path], generator: np.random.Generator, size: int =
         hu = torch.from_numpy(np.stack(crops)).float()  # [P, 2, z, y, x]
         truth = torch.from_numpy(np.stack(truths))
         scaled, truth = augment(hu, truth, torch.tensor(scales), generator)
-        inside = (slice(None), *(slice(r, r + n) for r, n in zip(ROOM, CROP, strict=True)))
+        inside = (slice(None), *(slice(r, r + n) for r, n in zip(ROOM, crop, strict=True)))
         image = features(scaled.flatten(0, 1))[(slice(None), *inside)]
         truth = F.max_pool3d(truth.flatten(0, 1)[inside][:, None].float(), STRIDE)[:, 0]
         yield {"image": image, "truth": truth}
@@ -99,7 +108,8 @@ def _corner(pair: Pair, generator: np.random.Generator, outer: np.ndarray) -> np
     else:
         points = there[generator.integers(len(there))]
     point = points[generator.integers(len(points))] if len(points) else np.array(pair.hu.shape[1:]) // 2
-    low = point + generator.integers(-np.array(OFF), np.array(OFF) + 1) - outer // 2
+    off = np.round(OFF * (outer - 2 * np.array(ROOM))).astype(int)
+    low = point + generator.integers(-off, off + 1) - outer // 2
     return np.clip(low, 0, np.maximum(np.array(pair.hu.shape[1:]) - outer, 0))
 
 

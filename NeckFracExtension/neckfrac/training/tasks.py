@@ -14,7 +14,7 @@ from torch import nn
 from ..anatomy import N_CLASSES
 from ..pipeline.intensity import BONE_WINDOW, TISSUE_AND_BONE
 from .batches import Batch
-from .dense import dense_batches, dense_loss
+from .dense import dense_batches, dense_loss, small_dense_batches
 from .locating import locate_batches, locate_loss
 from .loop import Schedule
 from .patches import patch_batches, patch_loss
@@ -180,6 +180,7 @@ TASKS: dict[str, Task] = {
             dense_batches,
             dense_loss,
             "3D U-Net that says of every voxel of the spine whether a fracture passes there; no mask goes in.",
+            first=Lesson(0.4, small_dense_batches, dense_loss),
         ),
     )
 }
