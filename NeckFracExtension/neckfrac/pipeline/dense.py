@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +103,25 @@ def _folded(array: np.ndarray, answer: DenseAnswer, over) -> np.ndarray:
     part = np.pad(part, missing)
     z, y, x = answer.logits.shape
     return over(part.reshape(z, y, STRIDE[1], x, STRIDE[2]), axis=(2, 4))
+
+
+def dense_heat(segmented: Segmented, answer: DenseAnswer) -> Iterator[tuple[str, np.ndarray, tuple]]:
+    """Each level's share of the answer: name, probabilities (float32) on a part of the fine grid, and which part."""
+    from scipy import ndimage
+
+    owned = territories(segmented, answer)
+    starts = [part.start for part in answer.box]
+    for level, found in zip(LEVELS, ndimage.find_objects(owned, max_label=len(LEVELS)), strict=True):
+        if found is None or not (segmented.labels == level.label).any():
+            continue
+        heat = np.where(owned[found] == level.label, 1 / (1 + np.exp(-answer.logits[found])), 0).astype(np.float32)
+        for axis, step in enumerate(STRIDE):
+            heat = heat.repeat(step, axis) if step > 1 else heat
+        place = tuple(
+            slice(start + s.start * step, min(start + s.stop * step, n))
+            for start, s, step, n in zip(starts, found, STRIDE, segmented.labels.shape, strict=True)
+        )
+        yield level.name, heat[tuple(slice(0, s.stop - s.start) for s in place)], place
 
 
 def level_logits(segmented: Segmented, answer: DenseAnswer) -> dict[str, float]:
