@@ -25,7 +25,7 @@ SHARPNESS = 8  # exponent of the mean over slices: 1 is the mean, infinity the m
 
 @dataclass(frozen=True, eq=False)
 class Opinion:
-    """What one member says: probability by level, perhaps of the patient, and where: heat by level, or of all voxels."""
+    """What one member says: probability by level, perhaps of the patient, and where: by level, or of all voxels."""
 
     levels: dict[str, float]
     patient: float | None = None

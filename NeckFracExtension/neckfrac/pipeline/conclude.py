@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..anatomy import LEVEL_NAMES
 from ..findings import NOT_SEEN, Box, Findings, Naming, VertebraFinding, patient_status
 from ..progress import Progress
-from .combine import LEVELS_MEMBER, PATIENT, Ensemble, any_of, combine
+from .combine import LEVELS_MEMBER, PATIENT, Ensemble, any_of, combine, combine_levels
 
 if TYPE_CHECKING:
     from ..intake.study import Study
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 def level_probabilities(opinions: dict[str, Opinion], ensemble: Ensemble, seen: list[str]) -> dict[str, float]:
     """The ensemble's probability of each level that is seen and that at least one member has an opinion on."""
-    combined = {name: combine(members_of(opinions, name), ensemble.levels) for name in seen}
-    return {name: probability for name, probability in combined.items() if probability is not None}
+    return combine_levels({name: members_of(opinions, name) for name in seen}, ensemble.levels, ensemble.context)
 
 
 def members_of(opinions: dict[str, Opinion], level: str) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The dense detector over a segmented study: fracture logits of all voxels in one pass, then shared out among levels."""
+"""The dense detector over a segmented study: fracture logits of all voxels in one pass, shared out among levels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class DenseAnswer:
 
 @torch.inference_mode()
 def classify_dense(
-    segmented: Segmented, network: torch.nn.Module, *, device: torch.device, progress: Progress, **_: object
+    segmented: Segmented, network: torch.nn.Module, *, device: torch.device, progress: Progress
 ) -> Opinion:
     """Each level's mean of its hottest voxels; where, as a heat map of the whole spine."""
     if not segmented.labels.any():

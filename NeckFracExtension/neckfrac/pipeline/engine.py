@@ -93,14 +93,15 @@ class Networks:
         return {name: bundle for name, bundle in self.bundles.items() if name not in SPINE}
 
     def arguments(self, name: str) -> dict[str, Any]:
-        """What takes a step ("locate", "segment", or a member): network, intensity, device and its settings."""
+        """What a step ("locate", "segment", or a member) takes: network, device, settings; intensity if it has one."""
         from .intensity import Intensity
 
         preprocessing = dict(self.bundles[name].preprocessing)
-        intensity = Intensity.from_dict(preprocessing)
         settings = {key: value for key, value in preprocessing.items() if not key.startswith(("hu_", "spacing"))}
         if isinstance(settings.get("window"), list):
             settings["window"] = tuple(settings["window"])
         if self.batch and self.bundles[name].step in BATCHED:
             settings["batch"] = self.batch
-        return {"network": self.networks[name], "intensity": intensity, "device": self.device, **settings}
+        if "hu_lower" in preprocessing:  # the dense detector is shown HU on each scan's own scale
+            settings["intensity"] = Intensity.from_dict(preprocessing)
+        return {"network": self.networks[name], "device": self.device, **settings}

@@ -34,8 +34,8 @@ class Bones:
 
     distance: mm to the nearest bone, negative inside. depth: mm below the surface before fractures.
     label: class of the nearest bone where it is one, else 0. owner: index of the nearest bone.
-    fracture: level label of the truth; surface: whether the voxel lies in the thin band about what is broken. haematoma: 0...1. extra: HU to add to bone. cells: 0...1 air cells.
-    tooth: 0...1.
+    fracture: level label of the truth. surface: whether a voxel lies in the thin band about what is broken.
+    haematoma: 0...1. extra: HU to add to bone. cells: 0...1 air cells. tooth: 0...1.
     """
 
     distance: torch.Tensor

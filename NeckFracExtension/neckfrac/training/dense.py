@@ -103,10 +103,8 @@ def dense_batches(
 def _corner(pair: Pair, generator: np.random.Generator, outer: np.ndarray) -> np.ndarray:
     """Where a crop with its room begins: about a fracture surface, or anywhere on the vertebrae."""
     there = [surface for surface in pair.surfaces if len(surface)]
-    if generator.random() < OTHER_BONE or not there:
-        points = pair.bone
-    else:
-        points = there[generator.integers(len(there))]
+    anywhere = generator.random() < OTHER_BONE or not there
+    points = pair.bone if anywhere else there[generator.integers(len(there))]
     point = points[generator.integers(len(points))] if len(points) else np.array(pair.hu.shape[1:]) // 2
     off = np.round(OFF * (outer - 2 * np.array(ROOM))).astype(int)
     low = point + generator.integers(-off, off + 1) - outer // 2

@@ -89,8 +89,8 @@ class Trainer:
         loss(network, batch) gives the scalar to minimise; batches yields dicts of tensors without end.
         since, until: the first and last step of what is learned now; the whole schedule unless told otherwise. The
         average of the weights begins anew at the first: it would lag behind by what was learned before.
-        reduced: bfloat16 where PyTorch thinks it safe, on devices that have it; it slows depthwise convolutions on a CPU
-        down.
+        reduced: bfloat16 where PyTorch thinks it safe, on devices that have it; it slows depthwise convolutions on a
+        CPU down.
         validation: measured every `Schedule.measure_every` steps and at the last; may end the training early.
         """
         progress, reduced = progress or Progress(), reduced and has_bfloat16(self.device)
