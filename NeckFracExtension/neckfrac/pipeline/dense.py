@@ -33,7 +33,6 @@ class DenseAnswer:
     box: tuple[slice, slice, slice]
 
 
-@torch.inference_mode()
 def classify_dense(
     segmented: Segmented, network: torch.nn.Module, *, device: torch.device, progress: Progress
 ) -> Opinion:
@@ -45,6 +44,7 @@ def classify_dense(
     return Opinion({name: float(1 / (1 + np.exp(-value))) for name, value in levels.items()}, dense=answer)
 
 
+@torch.inference_mode()
 def ask_dense(
     segmented: Segmented, network: torch.nn.Module, *, device: torch.device, progress: Progress
 ) -> DenseAnswer:
