@@ -105,6 +105,11 @@ class Ensemble:
         """How much a member counts; 0 for one that it was not fitted with."""
         return self.levels[name].weight if name in self.levels else 0.0
 
+    def counts(self, name: str) -> bool:
+        """Whether a member moves any probability; one that was not fitted here was added to be compared."""
+        of_both = [members[name].weight for members in (self.levels, self.patient) if name in members]
+        return any(of_both) or not of_both
+
     def suspected(self, probabilities: dict[str, float]) -> list[str]:
         """The levels that are called at one operating point at least."""
         least = {name: min(values[name] for values in self.thresholds.values()) for name in probabilities}

@@ -69,7 +69,7 @@ def conclude(
         patient_members=members,
         patient_threshold=thresholds[PATIENT],
         operating_point=operating_point,
-        models=tuple(bundle.identity for bundle in networks.bundles.values()),
+        models=tuple(bundle.identity for name, bundle in networks.bundles.items() if name not in networks.idle),
         warnings=tuple(progress.warnings),
         timings=progress.timings,  # the very dict: the stages that follow still add theirs
         geometry={

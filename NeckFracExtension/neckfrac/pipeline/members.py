@@ -39,7 +39,7 @@ def ask_members(segmented: Segmented, networks: Networks, progress: Progress) ->
     for name in networks.replaced:
         progress.warn(f"{name} is not the network that its weight, calibration and thresholds were fitted with.")
     opinions: dict[str, Opinion] = {}
-    members = networks.members
+    members = {name: bundle for name, bundle in networks.members.items() if name not in networks.idle}
     for number, (name, bundle) in enumerate(members.items()):
         try:
             share = progress.part(number / len(members), (number + 1) / len(members))
