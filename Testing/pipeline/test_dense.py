@@ -129,3 +129,14 @@ def test_a_scan_without_soft_tissue_or_bone_is_scaled_as_usual():
     soft = np.random.default_rng(0).normal(45, 12, (40, 60, 60)).astype(np.int16)
     measured = Scale.of(soft)
     assert measured.muscle == pytest.approx(45, abs=8) and measured.bone - measured.muscle == pytest.approx(500, abs=1)
+
+
+@pytest.mark.parametrize("size", CLOSINGS)
+def test_closings_are_those_of_scipy(size):
+    from neckfrac.pipeline.dense_features import closing
+    from scipy import ndimage
+
+    image = np.random.default_rng(0).normal(size=(9, 11, 12)).astype(np.float32)
+    greatest = ndimage.maximum_filter(image, size, mode="nearest")
+    closed = ndimage.minimum_filter(greatest, size, mode="nearest")
+    assert np.array_equal(closing(torch.from_numpy(image), size).numpy(), closed)

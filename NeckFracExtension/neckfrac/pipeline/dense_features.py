@@ -52,17 +52,28 @@ def features(scaled: torch.Tensor) -> torch.Tensor:
     """
     image = scaled.clamp(*RANGE)[:, None]
     smooth = F.avg_pool3d(F.pad(image, (1,) * 6, mode="replicate"), 3, stride=1)
-    hats = [_closing(part, size) - part for part, size in zip((image, smooth), CLOSINGS, strict=True)]
+    hats = [closing(part, size) - part for part, size in zip((image, smooth), CLOSINGS, strict=True)]
     return torch.cat([image, *hats], dim=1)
 
 
-def _closing(image: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
+def closing(image: torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
     """Grey closing by a box, one axis at a time: the greatest of each box, then the least of each."""
-    for sign in (1, -1):
-        image = sign * image
-        for axis, width in enumerate(size):
-            kernel, pad = [1, 1, 1], [0, 0, 0]
-            kernel[axis], pad[axis] = width, width // 2
-            image = F.max_pool3d(image, kernel, stride=1, padding=pad)
-        image = sign * image
+    for extreme in (torch.maximum, torch.minimum):
+        for axis, width in enumerate(size, start=image.ndim - len(size)):
+            image = _running(extreme, image, axis, width)
     return image
+
+
+def _running(extreme, image: torch.Tensor, axis: int, width: int) -> torch.Tensor:
+    """The greatest or least of every `width` neighbours along an axis, at the edges of those that are there.
+
+    Shifted views, for max_pool3d with such flat kernels is many times slower on a CPU.
+    """
+    count, half = image.shape[axis], width // 2
+    ends = [image.narrow(axis, place, 1).expand(*(half if n == axis else -1 for n in range(image.ndim)))
+            for place in (0, count - 1)]  # fmt: skip
+    padded = torch.cat([ends[0], image, ends[1]], dim=axis)
+    result = padded.narrow(axis, 0, count).clone()
+    for start in range(1, width):
+        extreme(result, padded.narrow(axis, start, count), out=result)
+    return result
