@@ -180,7 +180,7 @@ TASKS: dict[str, Task] = {
             dense_batches,
             dense_loss,
             "3D U-Net that says of every voxel of the spine whether a fracture passes there; no mask goes in.",
-            first=Lesson(0.5, small_dense_batches, dense_loss),
+            first=Lesson(0.75, small_dense_batches, dense_loss),
         ),
     )
 }
