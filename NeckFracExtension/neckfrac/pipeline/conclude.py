@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..anatomy import LEVEL_NAMES
-from ..findings import NOT_SEEN, Box, Findings, Naming, VertebraFinding, patient_status
+from ..findings import NOT_SEEN, WHOLE, Box, Findings, Naming, VertebraFinding, patient_status
 from ..progress import Progress
 from .combine import LEVELS_MEMBER, PATIENT, Ensemble, any_of, combine, combine_levels
 
@@ -58,7 +58,7 @@ def conclude(
             continue
         members = members_of(opinions, name)
         uncalled = VertebraFinding(name, NOT_SEEN, probabilities[name], members, region=regions.get(name), **place)
-        levels.append(uncalled.at(thresholds[name]))
+        levels.append(uncalled.at(uncalled.threshold_at(networks.ensemble.thresholds, operating_point)))
     members = patient_members(opinions, probabilities) if probabilities else {}
     patient = combine(members, networks.ensemble.patient) if probabilities else None
     return Findings(
@@ -98,7 +98,7 @@ def chain_warnings(seen: list[str], shares: dict[str, float]) -> list[str]:
         missing = [name for name in LEVEL_NAMES[first : last + 1] if name not in seen]
         if missing:
             warnings.append(f"Not found between its neighbours: {', '.join(missing)}. Check the levels' names.")
-    partly = [f"{name} ({shares[name]:.0%})" for name in seen if shares[name] < 0.95]
+    partly = [f"{name} ({shares[name]:.0%})" for name in seen if shares[name] < WHOLE]
     if partly:
         warnings.append(f"Only partly in view: {', '.join(partly)}.")
     absent = [name for name in LEVEL_NAMES if name not in seen]
