@@ -29,6 +29,7 @@ BALANCED = {"youden": {}, "f1": {"beta": 1.0}, "f2": {"beta": 2.0}}
 LEAST_AUC = 0.55  # under which a member, or a patient's head, is at chance and does not count
 SHARES = (0.0, 0.25, 0.5, 0.75)  # of a study's median logit that may be taken from its levels
 LEAST_GAIN = 0.002  # in AUC, for which a larger share is taken
+EVEN = 0.5  # how far fitted weights are drawn towards even ones
 LEAST_ABOVE = 3  # whole vertebrae of a level above its threshold, from which it has a threshold of its own
 
 
@@ -159,9 +160,11 @@ def members_from(rows: Rows, prevalence: float) -> dict[str, Member]:
 
 
 def weigh(members: dict[str, Member], rows: Rows, prevalence: float) -> dict[str, Member]:
-    """The weights (sum 1) with the least cross-entropy at the prevalence that the members are calibrated to.
+    """The weights (sum 1) with the least cross-entropy at the prevalence that the members are calibrated to, drawn
+    towards even ones by EVEN.
 
-    Common to all levels: a level alone has too few fractures to tell its members apart.
+    Common to all levels: a level alone has too few fractures to tell its members apart. On other anatomy than they were
+    fitted on even weights ranked better than fitted ones, which trust one member alone.
     """
     import torch
 
@@ -191,7 +194,7 @@ def weigh(members: dict[str, Member], rows: Rows, prevalence: float) -> dict[str
         return value
 
     optimizer.step(loss)
-    weights = free.detach().softmax(0).tolist()
+    weights = [(1 - EVEN) * weight + EVEN / len(names) for weight in free.detach().softmax(0).tolist()]
     return {name: replace(members[name], weight=weight) for name, weight in zip(names, weights, strict=True)}
 
 
