@@ -23,6 +23,7 @@ from neckfrac.findings import (
     Findings,
     Naming,
     Review,
+    VertebraFinding,
     as_figure,
     on_scale,
     severity,
@@ -256,3 +257,29 @@ def test_readers_boxes_take_the_place_of_the_networks_ones():
     assert reviewed.boxes()["C7"] == BOX and reviewed.boxes()["C3"] == findings.level("C3").region
     assert [level.level for level in reviewed.shown()] == ["C2", "C3", "C4", "C7"]
     assert reviewed.review_in_words("C3") == "confirmed: faint" and reviewed.review_in_words("C5") == ""
+
+
+THRESHOLDS = {"sensitive": {"C5": 0.01}, "balanced": {"C5": 0.04}, "specific": {"C5": 0.1}}
+
+
+@pytest.mark.parametrize(
+    "share, point, probability, status, told",
+    [
+        (0.8, "sensitive", 0.02, "negative", "cut"),
+        (0.8, "sensitive", 0.05, "positive", "positive"),
+        (0.8, "balanced", 0.02, "negative", "cut"),
+        (0.8, "specific", 0.05, "negative", "cut"),
+        (1.0, "sensitive", 0.02, "positive", "positive"),
+        (1.0, "balanced", 0.02, "negative", "negative"),
+    ],
+)
+def test_a_level_that_the_scan_cuts_is_called_by_no_less_than_at_the_balanced_point(
+    share, point, probability, status, told
+):
+    level = VertebraFinding("C5", "not seen", probability, share_in_view=share)
+    level = level.at(level.threshold_at(THRESHOLDS, point))
+    assert (level.status, level.verdict) == (status, told)
+
+
+def test_a_level_that_was_not_seen_is_not_cut():
+    assert VertebraFinding("C5", "not seen").verdict == "not seen" and not VertebraFinding("C5", "not seen").is_cut

@@ -40,6 +40,7 @@ OTHERS = {
         {"_target_": NETWORKS + "sagittal_nine.SagittalNine", "widths": CHANNELS, "heat_channels": 8, "hidden": 8},
         TISSUE_AND_BONE.to_dict(),
     ),
+    "dense": ({"_target_": NETWORKS + "dense_unet.DenseUNet", "channels": CHANNELS}, {"spacing_mm": [1.0, 0.6, 0.6]}),
 }
 THRESHOLDS = dict(zip(OPERATING_POINTS, (0.001, 0.5, 0.999), strict=True))
 

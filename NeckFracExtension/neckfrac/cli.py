@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from . import DISCLAIMER, __version__
-from .commands import batch, evaluate, models, simulate, train
+from .commands import batch, data, evaluate, models, simulate, train
 from .commands.options import Device, Json, LeaveOut, Models, Overwrite, Quiet, Threads
 
 app = typer.Typer(
@@ -108,6 +108,7 @@ app.command()(simulate.simulate)
 app.command()(train.train)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
+app.add_typer(data.app, name="data")
 
 
 @app.callback(invoke_without_command=True)

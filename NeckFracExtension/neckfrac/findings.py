@@ -13,6 +13,8 @@ from .anatomy import CHAIN_NAMES, LEVEL_NAMES
 
 SCHEMA_VERSION = "1.3"
 NOT_SEEN, NEGATIVE, POSITIVE = "not seen", "negative", "positive"
+CUT = "cut"  # what a reader is told of a level that the scan cuts and that is not called
+WHOLE = 0.95  # share in view from which a level counts as whole
 # Severity follows the calibrated probability relative to the threshold t of the operating point:
 # low for t <= p < t + (1 - t) / 3, medium below t + 2 (1 - t) / 3, high above. It ranks how sure the
 # networks are, not how unstable the fracture is.
@@ -84,6 +86,24 @@ class VertebraFinding:
     center: tuple[float, float, float] | None = None
     share_in_view: float = 0.0
     region: Box | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the scan's edge cuts the level: what is missing of it may look fractured, or be."""
+        return self.probability is not None and self.share_in_view < WHOLE
+
+    @property
+    def verdict(self) -> str:
+        """The status as a reader is told it: a level that is cut and not called is "cut", not "negative"."""
+        return CUT if self.is_cut and self.status == NEGATIVE else self.status
+
+    def threshold_at(self, thresholds: dict[str, dict[str, float]], operating_point: str) -> float:
+        """The probability from which the level is called; thresholds[operating point][level].
+
+        A level that is cut is called by no lower probability than at the balanced point.
+        """
+        own = thresholds[operating_point][self.level]
+        return max(own, thresholds["balanced"][self.level]) if self.is_cut and "balanced" in thresholds else own
 
     def at(self, threshold: float) -> VertebraFinding:
         """The same level as it is called at another threshold."""
@@ -310,7 +330,7 @@ class Findings:
         if operating_point not in self.thresholds:
             raise ValueError(f"the thresholds of the operating point {operating_point!r} are not known")
         thresholds = self.thresholds[operating_point]
-        levels = tuple(level.at(thresholds[level.level]) for level in self.levels)
+        levels = tuple(level.at(level.threshold_at(self.thresholds, operating_point)) for level in self.levels)
         return replace(
             self,
             levels=levels,

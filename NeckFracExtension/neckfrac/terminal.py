@@ -120,7 +120,7 @@ def show_findings(findings: Findings, *, truth: dict[str, bool] | None = None, f
         row = [
             naming.either(level.level),
             as_figure(level.probability),
-            level.status,
+            level.verdict,
             level.severity or "",
             f"{level.share_in_view:.0%}",
             as_figure(level.threshold),

@@ -2,7 +2,17 @@ import numpy as np
 import pytest
 from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.evaluation.fit import Aims, Told, choose_thresholds, fit, fit_ensemble, platt
-from neckfrac.pipeline.combine import LEVELS_MEMBER, OPERATING_POINTS, PATIENT, any_of, combine, level_prevalence
+from neckfrac.evaluation.metrics import auc
+from neckfrac.pipeline.combine import (
+    LEVELS_MEMBER,
+    OPERATING_POINTS,
+    PATIENT,
+    Context,
+    any_of,
+    combine,
+    combine_levels,
+    level_prevalence,
+)
 from operating_case import threshold_for
 
 
@@ -39,7 +49,7 @@ def answers(ensemble, studies):
     """Whether each study is called at each operating point, and the patients' probabilities."""
     called, patients = {point: [] for point in OPERATING_POINTS}, []
     for study in studies:
-        levels = {name: combine(told, ensemble.levels) for name, told in study.levels.items()}
+        levels = combine_levels(study.levels, ensemble.levels, ensemble.context)
         patients.append(combine({**study.heads, LEVELS_MEMBER: any_of(levels.values())}, ensemble.patient))
         for point, limits in ensemble.thresholds.items():
             by_level = any(p >= limits[name] for name, p in levels.items())
@@ -81,7 +91,11 @@ def test_probabilities_of_the_ensemble_hold_at_the_wanted_prevalence():
     studies = made(1200)
     for prevalence in (0.05, 0.5):
         ensemble = fit(studies, Aims(prevalence=prevalence))
-        told = [(combine(s.levels[n], ensemble.levels), s.truths[n]) for s in studies for n in s.levels]
+        told = [
+            (p, s.truths[n])
+            for s in studies
+            for n, p in combine_levels(s.levels, ensemble.levels, ensemble.context).items()
+        ]
         p, truths = np.array([p for p, _ in told]), np.array([truth for _, truth in told])
         share = level_prevalence(prevalence)
         assert share * p[truths].mean() + (1 - share) * p[~truths].mean() == pytest.approx(share, rel=0.2)
@@ -90,6 +104,20 @@ def test_probabilities_of_the_ensemble_hold_at_the_wanted_prevalence():
         mean = prevalence * patients[fractured].mean() + (1 - prevalence) * patients[~fractured].mean()
         assert mean == pytest.approx(prevalence, rel=0.2)
         assert ensemble.prevalence == prevalence
+
+
+def test_levels_are_judged_against_their_study_where_those_of_a_study_err_together():
+    together = fit(made(300, shared=1.5), Aims())
+    alone = fit(made(300, shared=0.0), Aims())
+    assert together.context.share >= 0.5 and alone.context.share <= 0.25
+    fresh = made(300, seed=7, shared=1.5)
+
+    def ranks(context):
+        told = [(combine_levels(s.levels, together.levels, context), s.truths) for s in fresh]
+        rows = [(p, truths[name]) for of_one, truths in told for name, p in of_one.items()]
+        return auc(*map(np.array, zip(*rows, strict=True)))
+
+    assert ranks(together.context) > ranks(Context()) + 0.02
 
 
 @pytest.mark.parametrize("shared", [0.0, 1.5])

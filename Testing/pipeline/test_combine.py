@@ -8,7 +8,17 @@ from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.errors import InputError
 from neckfrac.findings import severity
 from neckfrac.pipeline.classify import pool_slices
-from neckfrac.pipeline.combine import OPERATING_POINTS, PATIENT, Ensemble, Member, any_of, combine, logit, sigmoid
+from neckfrac.pipeline.combine import (
+    OPERATING_POINTS,
+    PATIENT,
+    Context,
+    Ensemble,
+    Member,
+    any_of,
+    combine,
+    logit,
+    sigmoid,
+)
 
 probability = st.floats(0.001, 0.999)
 
@@ -73,3 +83,19 @@ def test_settings_survive_the_disk_and_broken_ones_are_refused(tmp_path):
         Ensemble.read(path)
     with pytest.raises(InputError):
         Ensemble.read(tmp_path / "missing.json")
+
+
+def test_a_level_stands_out_of_its_study_by_what_the_others_have_in_common():
+    context = Context(share=0.5, usual=-4.0)
+    logits = {"C2": -1.0, "C3": -3.0, "C4": -2.0, "C5": 2.0}  # the median is -1.5
+    assert context(logits) == pytest.approx({name: value - 1.25 for name, value in logits.items()})
+    few = {"C2": -1.0, "C3": 2.0, "C4": 0.0}
+    assert context(few) == few, "three levels say too little of their study"
+    assert Context()(logits) == logits
+
+
+def test_the_ensemble_keeps_its_context_on_disk(tmp_path):
+    even = {point: dict.fromkeys((*LEVEL_NAMES, PATIENT), 0.5) for point in OPERATING_POINTS}
+    ensemble = Ensemble({"a": Member()}, {"a": Member()}, even, {}, context=Context(0.5, -3.0))
+    ensemble.write(tmp_path / "ensemble.json")
+    assert Ensemble.read(tmp_path / "ensemble.json") == ensemble

@@ -82,6 +82,20 @@ def test_every_member_in_the_folder_is_asked_and_counts(larger):
         assert min(said.values()) <= probabilities[name] <= max(said.values())
 
 
+def test_a_member_that_weighs_nothing_is_neither_loaded_nor_asked_unless_it_is_wanted(larger, tmp_path):
+    for part in larger.iterdir():
+        (tmp_path / part.name).symlink_to(part)
+    ensemble = Ensemble.read(larger / "ensemble.json")
+    (tmp_path / "ensemble.json").unlink()
+    levels = {**ensemble.levels, "tiny-planes": Member(0.0)}
+    Ensemble(levels, ensemble.patient, ensemble.thresholds, ensemble.measured).write(tmp_path / "ensemble.json")
+    networks = Networks(tmp_path, "cpu")
+    assert networks.idle == ["tiny-planes"] and "tiny-planes" not in networks.networks
+    assert set(ask_members(neck(), networks, Progress())) == {"tiny-slices", "tiny-vertebrae", "tiny-sagittal"}
+    assert networks.arguments("tiny-planes")["network"] is networks.networks["tiny-planes"], "to be explained"
+    assert "tiny-planes" in ask_members(neck(), Networks(tmp_path, "cpu", ask_all=True), Progress())
+
+
 def test_a_member_that_the_ensemble_names_and_the_folder_lacks_is_left_out_with_a_warning(larger, tmp_path):
     for part in larger.iterdir():
         if part.name != "tiny-planes":

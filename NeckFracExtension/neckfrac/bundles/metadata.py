@@ -7,7 +7,7 @@ from typing import Any
 from .. import DISCLAIMER, __version__
 from ..anatomy import CLASS_NAMES, LEVEL_NAMES
 
-STEPS = ("locate", "segment", "slices", "vertebrae", "planes", "sagittal")
+STEPS = ("locate", "segment", "slices", "vertebrae", "planes", "sagittal", "dense")
 # Published with the MONAI bundle specification; only named here, never fetched.
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 REQUIRED = (
@@ -23,6 +23,7 @@ TITLES = {
     "vertebrae": "Model II: fracture probability of a vertebra from its slices",
     "planes": "Fracture probability of a vertebra from axial, sagittal and coronal views",
     "sagittal": "Fracture probability of patient and levels from nine sagittal images",
+    "dense": "Fracture probability of every voxel of the cervical spine",
 }
 SEGMENT_CLASSES = ("background", *LEVEL_NAMES, "other bone")
 
@@ -136,6 +137,10 @@ def data_format(step: str, network_config: dict[str, Any]) -> dict[str, Any]:
         prediction = _tensor("probabilities", [], dict(enumerate(("patient", *LEVEL_NAMES))), "classes")
         heat = _tensor("image", ["*", "*", "*"], {0: "fractured here, at 1/4 of the resolution"}, "classes")
         return {"inputs": images, "outputs": {"logits": prediction, "heat": heat}}
+    elif step == "dense":
+        hats = {0: "HU on the scale of the scan's muscle and bone, 1.0 x 0.6 x 0.6 mm", 1: "black top-hat, 3 x 3 x 3"}
+        image = _tensor("image", ["*", "*", "*"], {**hats, 2: "black top-hat of the smoothed image, 5 x 7 x 7"})
+        prediction = _tensor("image", ["*", "*", "*"], {0: "fracture, of each 1 x 2 x 2 voxels"}, "classes")
     else:
         n_channels = network_config.get("in_channels", 4)
         slices = {**_numbered("slice of the vertebra", n_channels - 1), n_channels - 1: "mask of the vertebra"}

@@ -28,7 +28,7 @@ def measuring(
     with shown_progress(quiet=quiet) as progress, progress.stage(stage, 1.0):
         from ..pipeline.engine import Networks
 
-        yield Networks(models, device, threads), progress
+        yield Networks(models, device, threads, ask_all=True), progress
 
 
 @app.command("fractures")

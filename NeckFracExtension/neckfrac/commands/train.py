@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 TRAINABLE = (
     "spine: simulate, locate and segment in one go. Or step by step: cache-locate, cache-slabs; locate, segment, "
-    "cache-vertebrae; model1, model2, planes; cache-sagittal; sagittal, baselines (for comparison alone). Then export "
-    "(what was trained, as bundles); cache-calibration (whole studies, judged by them); ensemble."
+    "cache-vertebrae; model1, model2, planes; cache-dense; dense; cache-sagittal; sagittal, baselines (for comparison "
+    "alone). Then export (what was trained, as bundles); cache-calibration (whole studies, judged by them); ensemble."
 )
 
 
@@ -39,6 +39,9 @@ def train(
     time_budget: Annotated[float | None, typer.Option(help="Seconds; goes on from there when run again.")] = None,
     loaders: Annotated[
         int | None, typer.Option(min=0, help="Processes that make batches or read ahead; default: as the device needs.")
+    ] = None,
+    begin_with: Annotated[
+        Path | None, typer.Option(help="Bundle of this network: without a checkpoint it begins with its weights.")
     ] = None,
     rsna: Annotated[
         Path | None, typer.Option(help="cache-vertebrae, model1, model2, planes: from this folder of RSNA 2022 too.")
@@ -163,7 +166,7 @@ def train(
                 left = None if time_budget is None else time_budget - (time.monotonic() - began)
                 training.train(
                     what, runs, steps=steps, time_budget=left, patience=patience, split=split, ranks=ranks,
-                    tensorboard=tensorboard, loaders=loaders,
+                    tensorboard=tensorboard, loaders=loaders, begin_with=begin_with,
                     progress=progress.part(0.5, 1.0) if rsna else progress,
                 )  # fmt: skip
             lines.append(how_far(training.label_of(what, split), runs))

@@ -30,7 +30,7 @@ def calibration_networks(models: Path, device: str = "auto", threads: int | None
     if not (models / ENSEMBLE_FILE).exists():
         even = dict.fromkeys((*LEVEL_NAMES, PATIENT), 0.5)
         Ensemble({}, {}, dict.fromkeys(OPERATING_POINTS, even), {}).write(models / ENSEMBLE_FILE)
-    return Networks(models, device, threads)
+    return Networks(models, device, threads, ask_all=True)
 
 
 def run_studies(

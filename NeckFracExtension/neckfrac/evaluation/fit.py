@@ -13,10 +13,12 @@ from ..pipeline.combine import (
     OPERATING_POINTS,
     PATIENT,
     PREVALENCE,
+    Context,
     Ensemble,
     Member,
     any_of,
     combine,
+    combine_levels,
     level_prevalence,
     logit,
 )
@@ -25,6 +27,9 @@ from .metrics import at_threshold, auc, choose, summary
 # What the balanced operating point is to have the most of, for patients.
 BALANCED = {"youden": {}, "f1": {"beta": 1.0}, "f2": {"beta": 2.0}}
 LEAST_AUC = 0.55  # under which a member, or a patient's head, is at chance and does not count
+SHARES = (0.0, 0.25, 0.5, 0.75)  # of a study's median logit that may be taken from its levels
+LEAST_GAIN = 0.002  # in AUC, for which a larger share is taken
+EVEN = 0.5  # how far fitted weights are drawn towards even ones
 LEAST_ABOVE = 3  # whole vertebrae of a level above its threshold, from which it has a threshold of its own
 
 
@@ -83,13 +88,38 @@ def fit_ensemble(studies: Sequence[Told], aims: Aims = Aims()) -> Ensemble:
 def fit(studies: Sequence[Told], aims: Aims) -> Ensemble:
     """Weights, calibration and thresholds, not measured."""
     levels = members_from(_level_rows(studies), level_prevalence(aims.prevalence))
+    context = fit_context(studies, levels)
     seen = [study for study in studies if study.levels]
-    patient = members_from([(_heads(study, levels), study.fractured) for study in seen], aims.prevalence)
+    heads = [(_heads(study, levels, context), study.fractured) for study in seen]
+    patient = members_from(heads, aims.prevalence)
     unset = dict.fromkeys(OPERATING_POINTS, dict.fromkeys((*LEVEL_NAMES, PATIENT), 0.5))
-    ensemble = Ensemble(levels, patient, unset, {}, aims.prevalence)
+    ensemble = Ensemble(levels, patient, unset, {}, aims.prevalence, context)
     grid, broken, patients = _answers(studies, ensemble)
     fractured = np.array([study.fractured for study in studies])
     return replace(ensemble, thresholds=choose_thresholds(grid, broken, patients, fractured, aims))
+
+
+def fit_context(studies: Sequence[Told], members: dict[str, Member]) -> Context:
+    """The share of SHARES that ranks levels best; `usual` keeps the mean logit of the levels as it is.
+
+    A larger share must bring LEAST_GAIN.
+    """
+    told = [combine_levels(study.levels, members) for study in studies]
+    logits = [{name: logit(p) for name, p in of_one.items()} for of_one in told]
+    medians = [float(np.median(list(of_one.values()))) for of_one in logits if of_one]
+    usual = float(np.mean(medians)) if medians else 0.0
+    best, best_auc = Context(0.0, usual), None
+    for share in SHARES:
+        context = Context(share, usual)
+        rows = [
+            (value, study.truths[name])
+            for study, of_one in zip(studies, logits, strict=True)
+            for name, value in context(of_one).items()
+        ]
+        value = auc(*map(np.array, zip(*rows, strict=True))) if rows else None
+        if value is not None and (best_auc is None or value > best_auc + LEAST_GAIN):
+            best, best_auc = context, value
+    return best
 
 
 def platt(probabilities: Iterable[float], truths: Iterable[bool], prevalence: float) -> Member:
@@ -130,9 +160,11 @@ def members_from(rows: Rows, prevalence: float) -> dict[str, Member]:
 
 
 def weigh(members: dict[str, Member], rows: Rows, prevalence: float) -> dict[str, Member]:
-    """The weights (sum 1) with the least cross-entropy at the prevalence that the members are calibrated to.
+    """The weights (sum 1) with the least cross-entropy at the prevalence that the members are calibrated to, drawn
+    towards even ones by EVEN.
 
-    Common to all levels: a level alone has too few fractures to tell its members apart.
+    Common to all levels: a level alone has too few fractures to tell its members apart. On other anatomy than they were
+    fitted on even weights ranked better than fitted ones, which trust one member alone.
     """
     import torch
 
@@ -162,7 +194,7 @@ def weigh(members: dict[str, Member], rows: Rows, prevalence: float) -> dict[str
         return value
 
     optimizer.step(loss)
-    weights = free.detach().softmax(0).tolist()
+    weights = [(1 - EVEN) * weight + EVEN / len(names) for weight in free.detach().softmax(0).tolist()]
     return {name: replace(members[name], weight=weight) for name, weight in zip(names, weights, strict=True)}
 
 
@@ -207,15 +239,9 @@ def _level_rows(studies: Sequence[Told]) -> Rows:
     return [(told, study.truths[name]) for study in studies for name, told in study.levels.items()]
 
 
-def _combined(study: Told, members: dict[str, Member]) -> dict[str, float]:
-    """The ensemble's probability of each level."""
-    combined = {name: combine(told, members) for name, told in study.levels.items()}
-    return {name: probability for name, probability in combined.items() if probability is not None}
-
-
-def _heads(study: Told, members: dict[str, Member]) -> dict[str, float]:
+def _heads(study: Told, members: dict[str, Member], context: Context) -> dict[str, float]:
     """What is said of the patient, that of the levels among it."""
-    return {**study.heads, LEVELS_MEMBER: any_of(_combined(study, members).values())}
+    return {**study.heads, LEVELS_MEMBER: any_of(combine_levels(study.levels, members, context).values())}
 
 
 def _answers(studies: Sequence[Told], ensemble: Ensemble) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -226,11 +252,11 @@ def _answers(studies: Sequence[Told], ensemble: Ensemble) -> tuple[np.ndarray, n
     levels = np.full((len(studies), len(LEVEL_NAMES)), np.nan)
     broken, patients = np.zeros(levels.shape, bool), np.zeros(len(studies))
     for row, study in enumerate(studies):
-        for name, probability in _combined(study, ensemble.levels).items():
+        for name, probability in combine_levels(study.levels, ensemble.levels, ensemble.context).items():
             levels[row, LEVEL_NAMES.index(name)] = probability
             broken[row, LEVEL_NAMES.index(name)] = study.truths[name]
         if study.levels:
-            patients[row] = combine(_heads(study, ensemble.levels), ensemble.patient)
+            patients[row] = combine(_heads(study, ensemble.levels, ensemble.context), ensemble.patient)
     return levels, broken, patients
 
 

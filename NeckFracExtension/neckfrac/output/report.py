@@ -146,7 +146,7 @@ def _row(level: VertebraFinding, members: list[str], findings: Findings) -> str:
     chip = f'<span class="chip" style="background:{_color(level.severity)}"></span>' if level.severity else ""
     cells = [
         f'<span class="measure">{bar}</span>',
-        level.status,
+        level.verdict,
         chip + (level.severity or ""),
         f"{level.share_in_view:.0%}",
         as_figure(level.threshold),

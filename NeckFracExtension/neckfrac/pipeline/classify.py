@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,17 +16,21 @@ from .device import reduced_precision
 from .intensity import Intensity
 from .segment import Segmented
 
+if TYPE_CHECKING:
+    from .dense import DenseAnswer
+
 LEAST_VOXELS = 300  # of a level on the fine grid (about 0.1 ml): less is no picture of a vertebra
 SHARPNESS = 8  # exponent of the mean over slices: 1 is the mean, infinity the maximum
 
 
 @dataclass(frozen=True, eq=False)
 class Opinion:
-    """What one member says: probability by level, perhaps of the patient, and where (heat by level)."""
+    """What one member says: probability by level, perhaps of the patient, and where: by level, or of all voxels."""
 
     levels: dict[str, float]
     patient: float | None = None
     heat: dict[str, tuple[VertebraCrop, np.ndarray]] = field(default_factory=dict)
+    dense: DenseAnswer | None = None
 
 
 def pool_slices(probabilities: np.ndarray, areas: np.ndarray) -> float:

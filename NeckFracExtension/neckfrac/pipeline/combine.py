@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from ..anatomy import LEVEL_NAMES, N_LEVELS
@@ -21,6 +22,7 @@ FRACTURED_LEVELS = 1444 / 961
 # Of the ensemble on simulated vertebrae, below which every result carries a caveat: what detectors that were trained on
 # patients reach on theirs lies above it.
 LEAST_AUC = 0.9
+LEAST_CONTEXT = 4  # levels of a study from which their median says something of the study
 
 
 def logit(probability: float) -> float:
@@ -47,12 +49,30 @@ class Member:
 
 
 @dataclass(frozen=True)
+class Context:
+    """How far a level is judged against the other levels of its study, which share its scan and its wear.
+
+    share: of the study's median logit, less `usual` (what it usually is), that is taken from each level's logit.
+    """
+
+    share: float = 0.0
+    usual: float = 0.0
+
+    def __call__(self, logits: dict[str, float]) -> dict[str, float]:
+        """The levels' logits as they stand out of their study; fewer than LEAST_CONTEXT stay as they are."""
+        if not self.share or len(logits) < LEAST_CONTEXT:
+            return dict(logits)
+        shift = self.share * (median(logits.values()) - self.usual)
+        return {name: value - shift for name, value in logits.items()}
+
+
+@dataclass(frozen=True)
 class Ensemble:
     """How members are weighed and where the thresholds lie; fitted on simulated studies set aside for it.
 
     levels, patient: members by bundle name; "levels" among the patient's members stands for
     1 - prod(1 - p) over the levels. thresholds[operating point][level or "patient"].
-    prevalence: share of fractured patients at which the probabilities hold.
+    prevalence: share of fractured patients at which the probabilities hold. context: of a level.
     """
 
     levels: dict[str, Member]
@@ -60,6 +80,7 @@ class Ensemble:
     thresholds: dict[str, dict[str, float]]
     measured: dict[str, Any]
     prevalence: float = PREVALENCE
+    context: Context = Context()
 
     @classmethod
     def read(cls, path: Path) -> Ensemble:
@@ -71,7 +92,8 @@ class Ensemble:
                 raise KeyError("a threshold for each level and the patient")
             members = [{name: Member(**m) for name, m in content[key].items()} for key in ("levels", PATIENT)]
             prevalence = float(content.get("prevalence", PREVALENCE))
-            return cls(*members, thresholds, content.get("measured", {}), prevalence)
+            context = Context(**content.get("context", {}))
+            return cls(*members, thresholds, content.get("measured", {}), prevalence, context)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"The ensemble's settings can't be read: {error}",
@@ -82,6 +104,11 @@ class Ensemble:
     def weight(self, name: str) -> float:
         """How much a member counts; 0 for one that it was not fitted with."""
         return self.levels[name].weight if name in self.levels else 0.0
+
+    def counts(self, name: str) -> bool:
+        """Whether a member moves any probability; one that was not fitted here was added to be compared."""
+        of_both = [members[name].weight for members in (self.levels, self.patient) if name in members]
+        return any(of_both) or not of_both
 
     def suspected(self, probabilities: dict[str, float]) -> list[str]:
         """The levels that are called at one operating point at least."""
@@ -105,6 +132,7 @@ class Ensemble:
             PATIENT: {name: vars(member) for name, member in self.patient.items()},
             "thresholds": self.thresholds,
             "prevalence": self.prevalence,
+            "context": vars(self.context),
             "measured": self.measured,
         }
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -118,6 +146,15 @@ def combine(opinions: dict[str, float], members: dict[str, Member]) -> float | N
         return None
     mean = sum(m.weight * (m.slope * logit(opinions[name]) + m.offset) for name, m in present.items()) / total
     return sigmoid(mean)
+
+
+def combine_levels(
+    told: dict[str, dict[str, float]], members: dict[str, Member], context: Context = Context()
+) -> dict[str, float]:
+    """The probability of each level that a member that counts has told of; told: by level, each member's own."""
+    combined = {name: combine(of_level, members) for name, of_level in told.items()}
+    logits = {name: logit(p) for name, p in combined.items() if p is not None}
+    return {name: sigmoid(value) for name, value in context(logits).items()}
 
 
 def any_of(probabilities: Iterable[float]) -> float:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..anatomy import LEVEL_NAMES
-from ..findings import NOT_SEEN, Box, Findings, Naming, VertebraFinding, patient_status
+from ..findings import NOT_SEEN, WHOLE, Box, Findings, Naming, VertebraFinding, patient_status
 from ..progress import Progress
-from .combine import LEVELS_MEMBER, PATIENT, Ensemble, any_of, combine
+from .combine import LEVELS_MEMBER, PATIENT, Ensemble, any_of, combine, combine_levels
 
 if TYPE_CHECKING:
     from ..intake.study import Study
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 def level_probabilities(opinions: dict[str, Opinion], ensemble: Ensemble, seen: list[str]) -> dict[str, float]:
     """The ensemble's probability of each level that is seen and that at least one member has an opinion on."""
-    combined = {name: combine(members_of(opinions, name), ensemble.levels) for name in seen}
-    return {name: probability for name, probability in combined.items() if probability is not None}
+    return combine_levels({name: members_of(opinions, name) for name in seen}, ensemble.levels, ensemble.context)
 
 
 def members_of(opinions: dict[str, Opinion], level: str) -> dict[str, float]:
@@ -59,7 +58,7 @@ def conclude(
             continue
         members = members_of(opinions, name)
         uncalled = VertebraFinding(name, NOT_SEEN, probabilities[name], members, region=regions.get(name), **place)
-        levels.append(uncalled.at(thresholds[name]))
+        levels.append(uncalled.at(uncalled.threshold_at(networks.ensemble.thresholds, operating_point)))
     members = patient_members(opinions, probabilities) if probabilities else {}
     patient = combine(members, networks.ensemble.patient) if probabilities else None
     return Findings(
@@ -70,7 +69,7 @@ def conclude(
         patient_members=members,
         patient_threshold=thresholds[PATIENT],
         operating_point=operating_point,
-        models=tuple(bundle.identity for bundle in networks.bundles.values()),
+        models=tuple(bundle.identity for name, bundle in networks.bundles.items() if name not in networks.idle),
         warnings=tuple(progress.warnings),
         timings=progress.timings,  # the very dict: the stages that follow still add theirs
         geometry={
@@ -99,7 +98,7 @@ def chain_warnings(seen: list[str], shares: dict[str, float]) -> list[str]:
         missing = [name for name in LEVEL_NAMES[first : last + 1] if name not in seen]
         if missing:
             warnings.append(f"Not found between its neighbours: {', '.join(missing)}. Check the levels' names.")
-    partly = [f"{name} ({shares[name]:.0%})" for name in seen if shares[name] < 0.95]
+    partly = [f"{name} ({shares[name]:.0%})" for name in seen if shares[name] < WHOLE]
     if partly:
         warnings.append(f"Only partly in view: {', '.join(partly)}.")
     absent = [name for name in LEVEL_NAMES if name not in seen]

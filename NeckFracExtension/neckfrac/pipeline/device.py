@@ -28,8 +28,14 @@ def reduced_precision(device):
     """
     import torch
 
-    fast = device.type == "cuda"
-    if device.type == "cpu":
-        checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-        fast = any(getattr(torch.cpu, check, lambda: False)() for check in checks)
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=has_bfloat16(device))
+
+
+def has_bfloat16(device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware."""
+    import torch
+
+    if device.type != "cpu":
+        return device.type == "cuda"
+    checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, check, lambda: False)() for check in checks)

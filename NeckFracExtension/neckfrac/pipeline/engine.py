@@ -25,8 +25,9 @@ class Networks:
 
     bundles, networks: "locate" and "segment", then the members of the fracture ensemble by their bundle's name.
     missing: members that the ensemble was fitted with and that are not in the folder. left_out: those that were not
-    loaded because `leave_out` names them. replaced: members with a weight that was fitted to another network of that
-    name, as the user put one in its place.
+    loaded because `leave_out` names them. idle: those that weigh nothing; they are neither asked nor loaded,
+    unless they are to be explained or `ask_all` says so. replaced: members with a weight that was fitted to another
+    network of that name, as the user put one in its place.
     models_dir None: the bundles that come with the project, and the user's (see `bundles.library`). Raises InputError
     when a network of the spine or every member that counts is missing, a bundle was changed, `leave_out` names no
     member, or the device is not there.
@@ -38,6 +39,7 @@ class Networks:
         device: str = "auto",
         threads: int | None = None,
         leave_out: Sequence[str] = (),
+        ask_all: bool = False,
     ) -> None:
         import torch
 
@@ -62,7 +64,9 @@ class Networks:
         self.replaced = sorted(
             name for name, b in self.members.items() if self.ensemble.weight(name) and b.folder.parent != fitted_in
         )
-        self.networks = {name: bundle.network(self.device) for name, bundle in self.bundles.items()}
+        counts = {name for name in self.members if self.ensemble.counts(name)}
+        self.idle = sorted({*self.members} - counts) if counts and not ask_all else []
+        self.networks = {n: bundle.network(self.device) for n, bundle in self.bundles.items() if n not in self.idle}
         self.batch: int | None = None  # how many slices at a time; None: as many as each step thinks best
 
     def to(self, device: torch.device) -> None:
@@ -93,14 +97,17 @@ class Networks:
         return {name: bundle for name, bundle in self.bundles.items() if name not in SPINE}
 
     def arguments(self, name: str) -> dict[str, Any]:
-        """What takes a step ("locate", "segment", or a member): network, intensity, device and its settings."""
+        """What a step ("locate", "segment", or a member) takes: network, device, settings; intensity if it has one."""
         from .intensity import Intensity
 
         preprocessing = dict(self.bundles[name].preprocessing)
-        intensity = Intensity.from_dict(preprocessing)
         settings = {key: value for key, value in preprocessing.items() if not key.startswith(("hu_", "spacing"))}
         if isinstance(settings.get("window"), list):
             settings["window"] = tuple(settings["window"])
         if self.batch and self.bundles[name].step in BATCHED:
             settings["batch"] = self.batch
-        return {"network": self.networks[name], "intensity": intensity, "device": self.device, **settings}
+        if "hu_lower" in preprocessing:  # the dense detector is shown HU on each scan's own scale
+            settings["intensity"] = Intensity.from_dict(preprocessing)
+        if name not in self.networks:  # one that is idle, to be explained
+            self.networks[name] = self.bundles[name].network(self.device)
+        return {"network": self.networks[name], "device": self.device, **settings}

@@ -1,8 +1,8 @@
-"""Explain: the heat map of the member that looks at each vertebra, and one box a vertebra where it is hottest."""
+"""Explain: the heat map of the member that counts most and has one, and one box a vertebra where it is hottest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from ..findings import Box
 from ..volume import CTVolume
 from .classify import Opinion
 from .crops import VertebraCrop
+from .dense import dense_heat
 from .grids import onto, place_in, seen_by
 from .segment import Segmented
 
@@ -30,14 +31,21 @@ def draw(
     """
     fine, boxes = np.zeros(segmented.labels.shape, np.uint8), {}
     for opinion in opinions:
-        for name, (crop, heat) in opinion.heat.items():
-            warmth, place = level_heat(segmented, name, crop, heat)
+        for name, warmth, place in heat_of(segmented, opinion):
             fine[place] = np.maximum(fine[place], np.rint(100 * warmth).astype(np.uint8))
             if name not in boxes and warmth.any():
                 boxes[name] = box_of(segmented, warmth, place)
     target = seen_by(segmented.lattice, volume)
     into[place_in(volume, target)] = onto(fine, segmented.lattice, target)
     return boxes
+
+
+def heat_of(segmented: Segmented, opinion: Opinion) -> Iterator[tuple[str, np.ndarray, tuple]]:
+    """An opinion's heat by level: name, heat (0...1) on a part of the fine grid, and which part."""
+    if opinion.dense is not None:
+        yield from dense_heat(segmented, opinion.dense)
+    for name, (crop, heat) in opinion.heat.items():
+        yield name, *level_heat(segmented, name, crop, heat)
 
 
 def level_heat(segmented: Segmented, name: str, crop: VertebraCrop, heat: np.ndarray) -> tuple[np.ndarray, tuple]:

@@ -9,6 +9,7 @@ import torch
 from ..errors import Cancelled, first_line
 from ..progress import Progress
 from .classify import Opinion, classify_slices, classify_vertebrae
+from .dense import classify_dense
 from .sagittal import classify_sagittal
 from .three_planes import classify_planes
 
@@ -22,6 +23,7 @@ CLASSIFY = {
     "vertebrae": classify_vertebrae,
     "planes": classify_planes,
     "sagittal": classify_sagittal,
+    "dense": classify_dense,
 }
 
 
@@ -37,7 +39,7 @@ def ask_members(segmented: Segmented, networks: Networks, progress: Progress) ->
     for name in networks.replaced:
         progress.warn(f"{name} is not the network that its weight, calibration and thresholds were fitted with.")
     opinions: dict[str, Opinion] = {}
-    members = networks.members
+    members = {name: bundle for name, bundle in networks.members.items() if name not in networks.idle}
     for number, (name, bundle) in enumerate(members.items()):
         try:
             share = progress.part(number / len(members), (number + 1) / len(members))

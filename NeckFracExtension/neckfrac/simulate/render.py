@@ -34,8 +34,8 @@ class Bones:
 
     distance: mm to the nearest bone, negative inside. depth: mm below the surface before fractures.
     label: class of the nearest bone where it is one, else 0. owner: index of the nearest bone.
-    fracture: level label of the truth. haematoma: 0...1. extra: HU to add to bone. cells: 0...1 air cells.
-    tooth: 0...1.
+    fracture: level label of the truth. surface: whether a voxel lies in the thin band about what is broken.
+    haematoma: 0...1. extra: HU to add to bone. cells: 0...1 air cells. tooth: 0...1.
     """
 
     distance: torch.Tensor
@@ -43,6 +43,7 @@ class Bones:
     label: torch.Tensor
     owner: torch.Tensor
     fracture: torch.Tensor
+    surface: torch.Tensor
     haematoma: torch.Tensor
     extra: torch.Tensor
     cells: torch.Tensor
@@ -174,20 +175,20 @@ def _distance_at(bone: Bone, rest: torch.Tensor) -> torch.Tensor:
 
 def _break(
     bone: Bone, neck: Neck, rest: torch.Tensor, fields: Sequence[Any], mimics: Sequence[Any],
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """A broken bone: (distance, depth distance, truth region 0/1, gap distance, HU to add)."""
+) -> tuple[torch.Tensor, ...]:
+    """A broken bone: (distance, depth distance, truth region and surface 0/1, gap distance, HU to add)."""
     frame = neck.frames[fields[0].level if fields else mimics[0].level]
     rows = torch.tensor(frame.axes, dtype=torch.float32, device=rest.device)
     center = torch.tensor(frame.center, dtype=torch.float32, device=rest.device)
     local = (rest.movedim(0, -1) - center) @ rows.T
     move, gap = torch.zeros_like(local), torch.full_like(local[..., 0], FAR)
-    region, extra, added = torch.zeros_like(gap), torch.zeros_like(gap), None
+    region, surface, extra, added = torch.zeros_like(gap), torch.zeros_like(gap), torch.zeros_like(gap), None
     for number, field in enumerate((*fields, *mimics)):
         effect = field(local)
         move += effect.displacement
         gap = gap.minimum(effect.gap)
         if number < len(fields):
-            region = region.maximum(effect.region)
+            region, surface = region.maximum(effect.region), surface.maximum(effect.surface)
         if effect.added is not None:
             added = effect.added if added is None else added.minimum(effect.added)
         if effect.sclerosis is not None:
@@ -195,7 +196,8 @@ def _break(
     whole = _distance_at(bone, ((local + move) @ rows + center).movedim(-1, 0))
     if added is not None:
         whole = whole.minimum(added)
-    return whole.maximum(-gap), whole, (region > 0.5) & (whole < TRUTH_REACH), gap, extra
+    near = whole < TRUTH_REACH
+    return whole.maximum(-gap), whole, (region > 0.5) & near, (surface > 0.5) & near, gap, extra
 
 
 def render_bones(
@@ -209,7 +211,7 @@ def render_bones(
         return torch.full((count,), value, dtype=dtype, device=device)
 
     nearest, distance, owner = full(FAR), full(FAR), full(0, torch.int32)
-    label, fracture = full(0, torch.uint8), full(0, torch.uint8)
+    label, fracture, surface = full(0, torch.uint8), full(0, torch.uint8), full(False, torch.bool)
     haematoma, extra, cells, tooth = full(0), full(0), full(0), full(0)
     offset, rough, grain = pose.surface
     roughness = full(offset).view(shape)
@@ -240,12 +242,12 @@ def render_bones(
             continue
         rest, uneven = at_rest(points[:, where]), roughness[where]
         if own or look_alikes:
-            carved, whole, truth, gap, hard = _break(bone, neck, rest, own, look_alikes)
+            carved, whole, truth, thin, gap, hard = _break(bone, neck, rest, own, look_alikes)
             whole = whole + uneven
             carved = (carved + uneven).maximum(-gap)
         else:
             carved = whole = _distance_at(bone, rest) + uneven
-            truth = gap = hard = None
+            truth = thin = gap = hard = None
         before = nearest[where]
         distance[where] = distance[where].minimum(carved)
         wins = whole < before
@@ -254,13 +256,14 @@ def render_bones(
         nearest[where], owner[where] = whole, number
         solid = carved < 0
         if gap is None:
-            haematoma[where], extra[where], fracture[where] = 0.0, 0.0, 0
+            haematoma[where], extra[where], fracture[where], surface[where] = 0.0, 0.0, 0, False
         else:
             gap = gap[wins]
             solid |= (whole < 0) & (gap > -CLOSED_GAP)
             haematoma[where] = ((0.5 - gap) * (whole < 1.5)).clamp(0, 1)
             extra[where] = hard[wins]
             fracture[where] = truth[wins].to(torch.uint8) * bone.label
+            surface[where] = thin[wins]
         label[where] = solid.to(torch.uint8) * bone.label
         cells[where], tooth[where] = 0.0, 0.0
         teeth = find_teeth(neck) if bone.label == SKULL or "mandible" in bone.name else None
@@ -268,7 +271,7 @@ def render_bones(
             tooth[where] = _teeth(teeth, rest, bone.label == SKULL)
         if bone.label == SKULL and "skull" in neck.joints:
             cells[where] = _air_cells(neck.joints["skull"], rest, -whole)
-    maps = (distance, -nearest, label, owner, fracture, haematoma, extra, cells, tooth)
+    maps = (distance, -nearest, label, owner, fracture, surface, haematoma, extra, cells, tooth)
     return Bones(*(part.view(shape) for part in maps))
 
 

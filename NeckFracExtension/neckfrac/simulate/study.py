@@ -57,7 +57,8 @@ class SimulatedStudy:
     """A simulated study and its truth, all on one lattice [z, y, x].
 
     volume: int16 HU. labels: uint8 classes of `neckfrac.anatomy`. fracture: uint8, 0 or the label of
-    the level that is broken there. shares: of each vertebra C1...C7, the share (0...1) inside the field
+    the level that is broken there. surface: bool, its thin part about what is broken (of lost height the depressed
+    endplate alone), where it is known. shares: of each vertebra C1...C7, the share (0...1) inside the field
     of view. centers: LPS mm of each vertebra's body (also outside the grid). truth: JSON-ready record
     of seed, fractures with their boxes, mimics, pose, tissue, scanner and hardware.
     """
@@ -68,6 +69,7 @@ class SimulatedStudy:
     shares: dict[str, float]
     centers: dict[str, tuple[float, float, float]]
     truth: dict[str, Any]
+    surface: np.ndarray | None = None
 
 
 def simulate_study(
@@ -105,18 +107,21 @@ def simulate_study(
     fillings = _fillings(neck, pose, tissue, streams[1])
     # What is worn and implanted is made for necks.
     hardware = draw_hardware(neck, pose, tissue, variation, streams[5]) if "C2" in neck.frames else Hardware()
-    hu, labels, fracture = _render(neck, pose, tissue, planes, fractures, mimics, fillings, hardware)
+    hu, labels, fracture, surface = _render(neck, pose, tissue, planes, fractures, mimics, fillings, hardware)
     c7 = pose.center("C7")[2] if "C7" in pose.links else planes[0][0].item()
     metal = streams[5] if hardware.metal else None
     voxels = acquire(hu, scanner, grid.spacing, planes, float(c7), fillings, streams[3], metal).cpu().numpy()
     seen = scanner.seen(grid.shape, grid.spacing)
     labels, fracture = (np.where(seen, part.cpu().numpy(), 0).astype(np.uint8) for part in (labels, fracture))
+    surface = surface.cpu().numpy() & seen
     shares = _shares(neck, pose, grid, middle, seen)
     centers = {name: pose.center(name) for name in pose.links if name != "skull"}
     affine = np.diag([*grid.spacing[::-1], 1.0])
     affine[:3, 3] = [float(plane[0]) for plane in planes[::-1]]
     if mirrored:
-        voxels, labels, fracture = (np.ascontiguousarray(part[..., ::-1]) for part in (voxels, labels, fracture))
+        voxels, labels, fracture, surface = (
+            np.ascontiguousarray(part[..., ::-1]) for part in (voxels, labels, fracture, surface)
+        )
         affine[0, 3] = -float(planes[2][-1])
         centers = {name: point * (-1, 1, 1) for name, point in centers.items()}
     volume = CTVolume(voxels, affine)
@@ -128,7 +133,7 @@ def simulate_study(
         "hardware": list(hardware.record),
     }
     centers = {name: tuple(float(v) for v in point) for name, point in centers.items()}
-    return SimulatedStudy(volume, labels, fracture, shares, centers, truth)
+    return SimulatedStudy(volume, labels, fracture, shares, centers, truth, surface)
 
 
 def _node_planes(planes: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
@@ -144,8 +149,8 @@ def _node_planes(planes: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
 def _render(
     neck: Neck, pose: Pose, tissue: Tissue, planes: tuple[torch.Tensor, ...], fractures: Sequence[Any],
     mimics: Sequence[Any], fillings: list[tuple[float, float, float]], hardware: Hardware,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """True HU (float32), labels and fracture (uint8) on the whole lattice, slab by slab."""
+) -> tuple[torch.Tensor, ...]:
+    """True HU (float32), labels, fracture (uint8) and its surface (bool) on the whole lattice, slab by slab."""
     rows = max(_AT_ONCE // (len(planes[1]) * len(planes[2])), 8)
     parts = []
     for first in range(0, len(planes[0]), rows):
@@ -157,7 +162,7 @@ def _render(
 def _render_slab(
     neck: Neck, pose: Pose, tissue: Tissue, planes: tuple[torch.Tensor, ...], whole: tuple[torch.Tensor, ...],
     fractures: Sequence[Any], mimics: Sequence[Any], fillings: list[tuple[float, float, float]], hardware: Hardware,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, ...]:
     shape = tuple(len(plane) for plane in planes)
     # The mean of the three spacings: the width over which a surface of any direction fills a voxel.
     voxel = float(np.mean([abs(float(p[1] - p[0])) for p in whole]))
@@ -178,7 +183,7 @@ def _render_slab(
     if hardware.layers:
         posed = lattice.points().view(3, *shape)
         hardware.paint(Scene(hu, bones.label, planes, voxel, posed, rest, body, bones.distance))
-    return hu, bones.label, bones.fracture
+    return hu, bones.label, bones.fracture, bones.surface
 
 
 def _fillings(

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from ..pipeline.device import has_bfloat16
 from ..progress import Progress
 from .cache import TENTH, Split
 from .checkpoint import Weights, read_checkpoint, write_checkpoint
@@ -88,10 +89,11 @@ class Trainer:
         loss(network, batch) gives the scalar to minimise; batches yields dicts of tensors without end.
         since, until: the first and last step of what is learned now; the whole schedule unless told otherwise. The
         average of the weights begins anew at the first: it would lag behind by what was learned before.
-        reduced: bfloat16 where PyTorch thinks it safe; it slows depthwise convolutions on a CPU down.
+        reduced: bfloat16 where PyTorch thinks it safe, on devices that have it; it slows depthwise convolutions on a
+        CPU down.
         validation: measured every `Schedule.measure_every` steps and at the last; may end the training early.
         """
-        progress = progress or Progress()
+        progress, reduced = progress or Progress(), reduced and has_bfloat16(self.device)
         began, last = time.monotonic(), self.schedule.steps if until is None else until
         running, counted = 0.0, 0
 

@@ -117,6 +117,10 @@ class RSNAData:
     def has_boxes(self, uid: str) -> bool:
         return uid in self._boxes
 
+    def box_count(self, uid: str) -> int | None:
+        """How many slices' boxes a study has; None when there are none for it."""
+        return len(self._boxes[uid]) if uid in self._boxes else None
+
     @cached_property
     def _boxes(self) -> dict[str, list[tuple[float, ...]]]:
         """x, y, width, height, slice number of every study's boxes; none when there is no table."""

@@ -14,6 +14,7 @@ from torch import nn
 from ..anatomy import N_CLASSES
 from ..pipeline.intensity import BONE_WINDOW, TISSUE_AND_BONE
 from .batches import Batch
+from .dense import dense_batches, dense_loss, small_dense_batches
 from .locating import locate_batches, locate_loss
 from .loop import Schedule
 from .patches import patch_batches, patch_loss
@@ -167,6 +168,19 @@ TASKS: dict[str, Task] = {
             "Nine sagittal images of the neck, for the patient and C1 to C7: small and fast.",
             # Here it is a slice and the masks of all levels; nothing shows soft tissue by itself.
             begins_as=Beginning("planes", ("encoder.", "heat."), ((0,), (2,))),
+        ),
+        Task(
+            "dense",
+            "dense",
+            "neckfrac-dense",
+            "dense",
+            {"_target_": "neckfrac.networks.dense_unet.DenseUNet"},
+            {"spacing_mm": [1.0, 0.6, 0.6]},
+            Schedule(steps=12000, learning_rate=3e-3, warm_up=200, measure_every=1000),
+            dense_batches,
+            dense_loss,
+            "3D U-Net that says of every voxel of the spine whether a fracture passes there; no mask goes in.",
+            first=Lesson(0.75, small_dense_batches, dense_loss),
         ),
     )
 }

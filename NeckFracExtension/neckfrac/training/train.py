@@ -16,6 +16,7 @@ from ..pipeline.engine import SPINE
 from ..progress import Progress
 from .cache import TENTH, SampleCache, Split
 from .checkpoint import learned, read_about
+from .dense_samples import dense_sample
 from .distributed import Ranks
 from .loading import loaded, loaders_for
 from .logs import curves
@@ -32,6 +33,7 @@ CACHES = {
     "slabs": slab_sample,
     "vertebrae": vertebra_sample,
     "sagittal": sagittal_sample,
+    "dense": dense_sample,
 }
 # How many samples `train_spine` simulates of each kind.
 SPINE_SAMPLES = {"locate": 3200, "slabs": 1000}
@@ -119,12 +121,14 @@ def train(
     tensorboard: bool = False,
     ranks: Ranks | None = None,
     loaders: int | None = None,
+    begin_with: Path | None = None,
 ) -> bool:
     """Train a task on its cache for `time_budget` seconds or to its end; True when it is finished.
 
     patience: measurements on held-out samples without a better one, in the last lesson, that end it early.
     split: a fold of the ensemble's members; None: every tenth person is held out. ranks: takes the place of `device`.
-    loaders: processes that make batches; 0: this one, when it needs them; None: see `loaders_for`.
+    loaders: processes that make batches; 0: this one, when it needs them; None: see `loaders_for`. begin_with: the
+    folder of a bundle whose weights a training without a checkpoint begins with.
     Raises InputError when the cache is empty, or nobody is held out where that is needed.
     """
     progress, ranks, task = progress or Progress(), ranks or Ranks(device), task_of(name)
@@ -148,7 +152,9 @@ def train(
     if ranks.first:
         for cache in read:
             add_source(runs / f"{label}.sources.json", *read_sources(cache.folder / "about.json"))
-    if trainer.step == 0 and task.begins_as:
+    if trainer.step == 0 and begin_with:
+        continue_from(trainer, begin_with, task)
+    elif trainer.step == 0 and task.begins_as:
         begin_as(trainer, task.begins_as, runs, split)
     steps = trainer.schedule.steps
     since = round(task.first.share * steps) if task.first else 0  # when the last lesson begins
@@ -173,6 +179,21 @@ def train(
             if not trainer.fit(made, loss, time_budget=left, progress=progress, **options):
                 return False
     return True
+
+
+def continue_from(trainer: Trainer, folder: Path, task: Task) -> None:
+    """Give a fresh network the published weights of its own bundle. Raises InputError when they are another's."""
+    from ..bundles.bundle import load_bundle
+
+    bundle = load_bundle(folder)
+    if bundle.step != task.step:
+        raise InputError(
+            f"{bundle.name} is for the step {bundle.step!r}, not {task.step!r}.", where=folder,
+            advice=f"Give a bundle of {task.bundle}.",
+        )
+    weights = bundle.network(trainer.device).state_dict()
+    trainer.network.load_state_dict(weights)
+    trainer.averaged |= {name: value.clone() for name, value in weights.items()}
 
 
 def begin_as(trainer: Trainer, beginning: Beginning, runs: Path, split: Split | None = None) -> None:

@@ -15,6 +15,7 @@ from ...errors import InputError
 from ...findings import Box, StudyIdentity
 from ..scoring import span
 from .boxes import Marked
+from .visibility import visibility
 
 if TYPE_CHECKING:
     from ...intake.study import Study
@@ -107,12 +108,20 @@ def _simulate(n: int, seed: int, person: Callable[[], Neck], shape, spacing) -> 
 
     study = simulated_study(n, seed, person(), shape, spacing)
     identity = StudyIdentity(source="simulated CT")
-    return known(Study(study.volume, identity), truth_of(study), study.labels, study.fracture)
+    result = known(Study(study.volume, identity), truth_of(study), study.labels, study.fracture)
+    if study.fracture.any():
+        seen = visibility(study, simulated_study(n, seed, person(), shape, spacing, intact=True))
+        for level, told in seen.items():
+            if result.levels[level]:
+                result.level_strata[level]["visibility"] = told
+    return result
 
 
-def simulated_study(n: int, seed: int, neck: Neck, shape, spacing) -> SimulatedStudy:
+def simulated_study(n: int, seed: int, neck: Neck, shape, spacing, *, intact: bool = False) -> SimulatedStudy:
     """A person in any pose, state of wear and scanner; fractured when n is even, with levels and kinds as often as
-    they occur. Look-alikes are as common in both, so that they tell nobody which studies are fractured."""
+    they occur. Look-alikes are as common in both, so that they tell nobody which studies are fractured.
+
+    intact: the same scan of the same person without the fractures."""
     from ...simulate.fractures.fracture import draw_fractured_levels, random_fracture, random_mimic
     from ...simulate.study import Grid, Variation, simulate_study
     from ...simulate.variety.draw import draw_variety
@@ -122,7 +131,7 @@ def simulated_study(n: int, seed: int, neck: Neck, shape, spacing) -> SimulatedS
     variety = draw_variety(neck, generator, Variation())
     neck = variety.neck
     levels = draw_fractured_levels(generator) if n % 2 == 0 else []
-    fractures = [random_fracture(level, neck.frames[level], seed=own) for level in levels]
+    fractures = [] if intact else [random_fracture(level, neck.frames[level], seed=own) for level in levels]
     mimics = list(variety.mimics)
     if generator.random() < MIMICKED:
         level = str(generator.choice([name for name in LEVEL_NAMES if name not in levels] or LEVEL_NAMES))

@@ -35,6 +35,7 @@ COUNTED = (
     "of probabilities whose logits were moved to the share among these cases, which the constant baselines know too."
 )
 ERRORS = 6  # of each kind that are shown
+OF_FRACTURES = ("fracture kind", "severity", "visibility")  # strata that only fractured levels have
 
 
 def summarise(
@@ -191,7 +192,7 @@ def _read(told: dict[str, Any]) -> Marked:
 def of_strata(records: list[Record], answer: Answer, ensemble: Ensemble, seed: int) -> dict[str, Any]:
     """By group: AUC and, at the balanced point, sensitivity and specificity of its levels.
 
-    A kind or severity of fracture is ranked against all intact levels, a look-alike against all fractured ones.
+    What only fractures have is ranked against all intact levels, a look-alike against all fractured ones.
     """
     judged = judged_levels(records)
     scores, truths = pairs(records, answer.scores)
@@ -209,7 +210,7 @@ def of_strata(records: list[Record], answer: Answer, ensemble: Ensemble, seed: i
     for name, values in groups.items():
         for value, inside in values.items():
             inside = np.array(inside)
-            against = ~truths if name in ("fracture kind", "severity") else truths if name == "look-alike" else False
+            against = ~truths if name in OF_FRACTURES else truths if name == "look-alike" else False
             ranked = inside | against
             weights, own = (patient_draws(numbers[chosen], seed=seed) for chosen in (ranked, inside))
             called = calls(probabilities[inside] >= limits[inside], truths[inside], numbers[inside], own)

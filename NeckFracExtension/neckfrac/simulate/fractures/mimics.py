@@ -12,7 +12,7 @@ from .shapes import Blob, Break, Face, FractureField, Roughness, Tube
 from .site import LEFT, POSTERIOR, SUPERIOR, Site, unit, vector
 
 
-def _mimic(site: Site, kind: str, parameters: dict | None = None, **parts) -> FractureField:
+def mimic(site: Site, kind: str, parameters: dict | None = None, **parts) -> FractureField:
     return FractureField(site.level, kind, parameters=parameters or {}, traumatic=False, **parts)
 
 
@@ -27,7 +27,7 @@ def vascular_channel(site: Site) -> FractureField:
         end = np.array([side * site.between(0.3, 0.7) * site.width, -site.between(0.3, 0.75) * site.depth, height])
         pits.append(Tube(vector(fork), vector(end + site.between(-2, 2) * SUPERIOR), (0.8 * radius, 0.35)))
     patches = tuple((pit, site.between(60, 180), 1.0) for pit in pits[:1])
-    return _mimic(site, "vascular-channel", {"radius": radius}, pits=tuple(pits), patches=patches)
+    return mimic(site, "vascular-channel", {"radius": radius}, pits=tuple(pits), patches=patches)
 
 
 def nutrient_canal(site: Site) -> FractureField:
@@ -44,7 +44,7 @@ def nutrient_canal(site: Site) -> FractureField:
             inner = outer * 0.3 + site.between(-1, 1) * SUPERIOR
         pits.append(Tube(vector(outer), vector(inner), (radius, 0.6 * radius)))
     patches = tuple((pit, site.between(80, 250), 0.9) for pit in pits)
-    return _mimic(site, "nutrient-canal", {"canals": len(pits)}, pits=tuple(pits), patches=patches)
+    return mimic(site, "nutrient-canal", {"canals": len(pits)}, pits=tuple(pits), patches=patches)
 
 
 def osteophyte(site: Site) -> FractureField:
@@ -60,7 +60,7 @@ def osteophyte(site: Site) -> FractureField:
         axes = tuple(vector(row) for row in (long, beside, np.cross(long, beside)))
         radii = (site.between(2.0, 4.5), site.between(2.0, 4.5), site.between(0.9, 1.8))
         added.append(Blob(vector(rim + site.between(-1.2, 0.4) * outward), radii, site.roughness(0.35), axes))
-    return _mimic(site, "osteophyte", {"spurs": len(added)}, added=tuple(added))
+    return mimic(site, "osteophyte", {"spurs": len(added)}, added=tuple(added))
 
 
 def ossicle(site: Site) -> FractureField:
@@ -94,7 +94,7 @@ def ossicle(site: Site) -> FractureField:
             normal = unit(np.array([0.0, 1.0, -np.sign(corner[2])]))
             face = site.face(corner + site.between(2.0, 3.2) * normal, normal, tilt, rough, bow=-0.02)
     item = Break((face,), gap, within=within, border=site.between(250, 600), border_depth=site.between(0.8, 1.4))
-    return _mimic(site, "ossicle", {"place": place, "gap": gap}, breaks=(item,))
+    return mimic(site, "ossicle", {"place": place, "gap": gap}, breaks=(item,))
 
 
 def healed(site: Site) -> FractureField:
@@ -123,7 +123,7 @@ def healed(site: Site) -> FractureField:
     step = unit(direction) * site.between(0.8, 2.2)
     item = Break(faces, 0.3, shift=vector(step), pivot=vector(pivot), open=False, border=site.between(180, 450),
                  border_depth=site.between(1.2, 2.5))
-    return _mimic(site, "healed", {"place": place, "step": float(np.linalg.norm(step))}, breaks=(item,))
+    return mimic(site, "healed", {"place": place, "step": float(np.linalg.norm(step))}, breaks=(item,))
 
 
 def schmorl_node(site: Site) -> FractureField:
@@ -133,7 +133,7 @@ def schmorl_node(site: Site) -> FractureField:
     center = np.array([site.between(-0.4, 0.4) * site.width, site.between(-0.3, 0.5) * site.depth, end * site.height])
     pit = Blob(vector(center), (1.2 * radius, 1.2 * radius, radius), Roughness.draw(site.generator, 0.2))
     patch = (pit, site.between(200, 500), site.between(0.8, 1.6))
-    return _mimic(site, "schmorl-node", {"radius": radius}, pits=(pit,), patches=(patch,))
+    return mimic(site, "schmorl-node", {"radius": radius}, pits=(pit,), patches=(patch,))
 
 
 def facet_sclerosis(site: Site) -> FractureField:
@@ -148,4 +148,4 @@ def facet_sclerosis(site: Site) -> FractureField:
              vector(site.generator.uniform(1.0, 2.4, 3)), site.roughness(0.4), site.turned())
         for _ in range(int(site.generator.integers(1, 4)))
     )
-    return _mimic(site, "facet-sclerosis", {"side": "left" if side > 0 else "right"}, added=spurs, patches=(patch,))
+    return mimic(site, "facet-sclerosis", {"side": "left" if side > 0 else "right"}, added=spurs, patches=(patch,))

@@ -17,6 +17,8 @@ Vector = tuple[float, float, float]
 ROUGH_REACH = 6.0
 # A fracture's truth region reaches this far (mm) from its surface, or half its gap if that is more.
 REGION_REACH = 1.5
+# A depressed endplate is seen from its surface down to here (mm): the plate itself and the first impacted trabeculae.
+SURFACE_DEPTH = 0.5
 FAR = 50.0
 
 
@@ -218,7 +220,7 @@ class Compression:
         return (wedge * (1 + 0.3 * self.roughness(flat))).clamp(0, 1) * inside * inside * (3 - 2 * inside)
 
     def __call__(self, points):
-        """(where the points come from, signed distance of the truth region, sclerosis in HU)."""
+        """(where the points come from, signed distances of the truth region and surface, sclerosis in HU)."""
         width, depth, height = self.half_size
         lost = 2 * height * self.loss * self.weight(points)
         superior, bottom = points[..., 2], -0.7 * height
@@ -232,9 +234,11 @@ class Compression:
         moved[..., 1] += forward
         below = top - superior
         sides = (points[..., 0].abs() - width - 1).maximum(points[..., 1].abs() - depth - 1.5)
-        region = sides.maximum(-below - 1.5).maximum(below - 4.5).maximum((1.0 - lost) * 2)
+        sides = sides.maximum((1.0 - lost) * 2)
+        region = sides.maximum(-below - 1.5).maximum(below - 4.5)
+        surface = sides.maximum((below - SURFACE_DEPTH).abs() - REGION_REACH)
         band = (-((below - 3.0) / 1.6).square()).exp() * (lost / 2).clamp(0, 1)
-        return moved, region, self.sclerosis * band
+        return moved, region, surface, self.sclerosis * band
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,13 +247,15 @@ class FractureEffect:
 
     displacement [..., 3]: mm to add to the sampling position. gap: signed distance (mm) of the region
     where bone is gone. added: of bone that is added, or None. region: 0..1, belongs to the truth where > 0.5.
-    sclerosis: HU to add to bone, or None.
+    surface: likewise, but only a thin band about what is broken: of lost height the depressed endplate, not all
+    that lies under it. sclerosis: HU to add to bone, or None.
     """
 
     displacement: Any
     gap: Any
     added: Any
     region: Any
+    surface: Any
     sclerosis: Any
 
 
@@ -291,9 +297,11 @@ class FractureField:
                 region = region.minimum(item_region)
             if item.border:
                 sclerosis = harden(item.border * (-(item_gap.clamp_min(0) / item.border_depth).square()).exp())
+        surface = region
         if self.compression is not None:
-            source, item_region, hard = self.compression(source)
-            region, sclerosis = region.minimum(item_region), harden(hard)
+            source, item_region, item_surface, hard = self.compression(source)
+            region, surface = region.minimum(item_region), surface.minimum(item_surface)
+            sclerosis = harden(hard)
         for pit in self.pits:
             gap = gap.minimum(pit(local))
         for shape, amount, depth in self.patches:
@@ -303,6 +311,6 @@ class FractureField:
             distance = shape(local)
             added = distance if added is None else added.minimum(distance)
         if added is not None and self.traumatic:
-            region = region.minimum(added - 0.7)
-        weight = (region / -0.25).sigmoid() if self.traumatic else region * 0
-        return FractureEffect(source - local, gap, added, weight, sclerosis)
+            region, surface = region.minimum(added - 0.7), surface.minimum(added - 0.7)
+        weights = ((part / -0.25).sigmoid() if self.traumatic else part * 0 for part in (region, surface))
+        return FractureEffect(source - local, gap, added, *weights, sclerosis)
