@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import InputError
@@ -38,6 +38,10 @@ class Study:
     identity: StudyIdentity
     warnings: tuple[str, ...] = ()
 
+    def with_warnings(self, warnings: Sequence[str]) -> Study:
+        """The same study, with warnings of what was read beside it."""
+        return replace(self, warnings=tuple(dict.fromkeys((*self.warnings, *warnings))))
+
 
 def read_study(source: Source, *, series: str | None = None, progress: Progress | None = None) -> Study:
     """Read a CT from a DICOM folder (searched recursively), a list of files, a zip, or one volume file.
@@ -60,7 +64,8 @@ def read_study(source: Source, *, series: str | None = None, progress: Progress 
             volume = _dicom_volume(chosen, progress)
             identity = _identity(chosen, name)
         try:
-            warnings = [*warnings, *check_volume(volume)]
+            # A file's values were looked at as they are stored, before padding became air.
+            warnings = [*warnings, *check_volume(volume, values=volume_file is None)]
         except InputError as error:
             where = error.where or (volume_file or chosen.summary)
             raise InputError(error.what, where=where, advice=error.advice) from error
@@ -83,7 +88,7 @@ def list_series(source: Source) -> list[SeriesSummary]:
         try:
             volume, _ = read_file(volume_file, progress)
             spacing = tuple(float(value) for value in volume.spacing)
-            check_volume(volume)
+            check_volume(volume, values=False)
         except InputError as error:
             return [SeriesSummary(**summary, slices=0, spacing=(), usable=False, why_not=error.what)]
         return [SeriesSummary(**summary, slices=volume.shape[0], spacing=spacing, usable=True)]
