@@ -12,13 +12,13 @@ import numpy as np
 
 from ..errors import InputError, first_line
 from ..progress import Progress
-from ..volume import CTVolume, from_image
+from ..volume import CTVolume
 from .checks import MOST_VOXELS, check_values
 from .dicom_geometry import upright
 from .dicom_pixels import AIR, HIGHEST
 from .nifti import ROUNDING_SHEAR, choose_place, header_file, read_nifti_header
-from .streams import COPY_AGAIN, check_length, check_regular, chunks
-from .text_headers import read_text_header
+from .streams import COPY_AGAIN, check_regular, chunks, read_bytes
+from .text_headers import TextHeader, read_text_header
 
 __all__ = ["FORMATS", "file_format", "header_file", "read_file", "read_stored"]
 
@@ -72,10 +72,8 @@ def read_stored(path: Path, progress: Progress) -> tuple[CTVolume, list[str]]:
     if not kind:
         raise InputError("This is no volume file.", where=path, advice="Give a NIfTI, NRRD or MetaImage file.")
     try:
-        affine, unscaled, warnings = (_check_nifti if kind == "NIfTI" else _check_text)(path, kind, progress)
-        progress.step(0.3)
-        image = _read_image(path)
-        volume = from_image(image)
+        voxels, affine, warnings = (_read_nifti if kind == "NIfTI" else _read_text)(path, kind, progress)
+        volume = CTVolume(voxels, affine)
     except PermissionError as error:
         raise InputError("The file may not be read.", where=path, advice="Check who may read it.") from error
     except RuntimeError as error:
@@ -87,26 +85,17 @@ def read_stored(path: Path, progress: Progress) -> tuple[CTVolume, list[str]]:
         raise InputError(
             f"The {kind} file is truncated or corrupt: {first_line(error)}.", where=path, advice=_EXPORT
         ) from error
-    del image
     progress.step(0.8)
-    voxels = volume.voxels
-    if unscaled:
-        voxels -= voxels.dtype.type(unscaled)
-    if np.issubdtype(voxels.dtype, np.floating) and not np.isfinite(voxels).all():
-        raise _not_a_number(path)
-    affine = volume.affine if affine is None else affine
+    if np.issubdtype(voxels.dtype, np.floating) and not all(np.isfinite(plane).all() for plane in voxels):
+        raise InputError(
+            "The volume holds voxels that are not a number (NaN or infinite).",
+            where=path,
+            advice="Replace them by air (-1000 HU), or export the CT again.",
+        )
     row, column = (axis / np.linalg.norm(axis) for axis in affine[:3, :2].T)
     if ROUNDING_SHEAR < abs(row @ column) < 0.01:  # beyond, `upright` refuses it
         warnings.append(f"Rows and columns are {np.degrees(np.arccos(row @ column)):.2f}°, not 90°, apart.")
-    return CTVolume(voxels, affine), warnings
-
-
-def _not_a_number(path: Path) -> InputError:
-    return InputError(
-        "The volume holds voxels that are not a number (NaN or infinite).",
-        where=path,
-        advice="Replace them by air (-1000 HU), or export the CT again.",
-    )
+    return volume, warnings
 
 
 @contextlib.contextmanager
@@ -121,24 +110,15 @@ def _quiet_itk() -> Iterator[None]:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
-def _read_image(path: Path):
-    """The file as a 3D SimpleITK image of one value a voxel."""
+def _read_image(path: Path, *, voxels: bool):
+    """The file as a SimpleITK image, or its header alone as a SimpleITK reader."""
     import SimpleITK as sitk
 
     with _quiet_itk():
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
-        size = list(reader.GetSize())
-        is_complex = reader.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64)
-        if is_complex or reader.GetNumberOfComponents() != 1:
-            raise InputError(
-                "The voxels are colours or vectors; a CT has one value a voxel.",
-                where=path,
-                advice="Give a CT in Hounsfield units.",
-            )
-        image = reader.Execute()
-        return image if len(size) == 3 else image[(slice(None),) * 3 + (0,) * (len(size) - 3)]
+        return reader.Execute() if voxels else reader
 
 
 def _check_shape(path: Path, shape: tuple[int, ...], voxels: int) -> None:
@@ -159,37 +139,47 @@ def _check_shape(path: Path, shape: tuple[int, ...], voxels: int) -> None:
         )
 
 
-def _check_nifti(path: Path, _: str, progress: Progress) -> tuple[np.ndarray | None, float, list[str]]:
-    """What SimpleITK passes over in silence: missing data (read as zeros), NaN (read as 0), two places in space.
+def _read_nifti(path: Path, _: str, progress: Progress) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Values, affine and warnings of a NIfTI file.
 
-    Returns the affine to be taken (None: SimpleITK's), what SimpleITK adds to each value by mistake, and warnings.
+    Not by SimpleITK: it reads missing data as zeros and NaN as 0 HU, adds the intercept of a slope of 0, and takes
+    the qform where the sform says another place.
     """
     header = read_nifti_header(path)
     _check_shape(path, header.shape, header.voxels)
     if header.sform is None and not all(0 < length < np.inf for length in header.spacing):
         raise InputError("The file has no voxel spacing.", where=path, advice=_EXPORT)
     affine, warnings = choose_place(header, path)
-    dtype = header.dtype
-
-    def look(chunk: bytes) -> None:
-        # A part of a value may end the last chunk of a file that is too long.
-        values = np.frombuffer(chunk, dtype=dtype, count=len(chunk) // dtype.itemsize)
-        if not np.isfinite(values).all():
-            raise _not_a_number(path)
-
-    floating = dtype is not None and dtype.kind == "f"
-    warnings += check_length([header.data], header.voxels * header.bits // 8, progress, look=look if floating else None)
-    return affine, header.unscaled, warnings
+    data, longer = read_bytes([header.data], header.voxels * header.dtype.itemsize, progress)
+    voxels = data.view(header.dtype).reshape(header.shape[2::-1])
+    return header.scaled(voxels), affine, warnings + longer
 
 
-def _check_text(path: Path, kind: str, progress: Progress) -> tuple[None, float, list[str]]:
+def _read_text(path: Path, kind: str, progress: Progress) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Values, affine and warnings of an NRRD or MetaImage file: its place as SimpleITK understands it.
+
+    Its bytes not by SimpleITK, which passes over wrong checksums. Voxels written as text are read by it.
+    """
     header = read_text_header(path, kind)
     _check_shape(path, header.shape, header.voxels)
-    if not header.digits:
-        expected = header.voxels * header.value_bytes
-        return None, 0.0, header.warnings + check_length(list(header.parts), expected, progress)
+    if header.digits:
+        held = _count_written(header)
+        if held < header.voxels:
+            raise InputError(f"The file is truncated: {held} of {header.voxels} voxels.", where=path, advice=COPY_AGAIN)
+        import SimpleITK as sitk
+
+        voxels, longer = sitk.GetArrayFromImage(_read_image(path, voxels=True)), []
+    else:
+        data, longer = read_bytes(list(header.parts), header.voxels * header.dtype.itemsize, progress)
+        voxels = data.view(header.dtype)
+    reader = _read_image(path, voxels=False)
+    affine = np.eye(4)
+    axes = np.array(reader.GetDirection()).reshape(len(header.shape), -1)[:3, :3]
+    affine[:3, :3] = axes * np.array(reader.GetSpacing()[:3])
+    affine[:3, 3] = reader.GetOrigin()[:3]
+    return voxels.reshape(header.shape[2::-1]), affine, header.warnings + longer
+
+
+def _count_written(header: TextHeader) -> int:
     written = b"".join(chunk for part in header.parts for chunk in chunks(part)).split()
-    held = len(written) if header.digits == 10 else sum(map(len, written)) // (2 * header.value_bytes)
-    if held < header.voxels:
-        raise InputError(f"The file is truncated: {held} of {header.voxels} voxels.", where=path, advice=COPY_AGAIN)
-    return None, 0.0, header.warnings
+    return len(written) if header.digits == 10 else sum(map(len, written)) // (2 * header.dtype.itemsize)

@@ -20,7 +20,7 @@ OFFSET_SHARPNESS, OFFSET_SHARE = 4.0, 0.15
 BETWEEN, LEAST_PEAK = (-550, -350), 4.0  # HU where hardly anything lies but borders; the peak against those
 LEAST_SOFT = 0.6  # share of what is denser than lung: fat, muscle, brain and fluid
 DENSE_FROM, MOST_DENSE = 3000, 0.05  # HU, share; no implant takes that much of a neck
-AIR_TOO_LOW, AIR_TOO_DENSE = -1450, -600  # HU
+AIR_TOO_LOW, AIR_TOO_DENSE, THIN, FAT = -1450, -600, -400, -60  # HU
 PADDING_FROM, MOST_PADDING = 2000, 0.01  # HU, share of voxels that have the highest value and nothing else
 LEAST_AIR, LEAST_VOXELS = 0.003, 100  # share of the voxels, voxels
 MOVED = 150  # HU between a slice and its neighbours, in the median of one tissue
@@ -135,10 +135,13 @@ def _air_warnings(found: Spectrum) -> list[str]:
     low[np.argsort(low)[-3:]] = 0
     if low.sum() > LEAST_AIR * found.total:
         return [f"Air lies below {AIR_TOO_LOW} HU instead of near -1000: the scale is wrong."]
-    thin, air = found.share(LOWEST, -300), found.share(LOWEST, AIR_TOO_DENSE)
-    plainly_air = -1250 <= found.lowest <= -800 and found.lowest != -1024
-    if thin > LEAST_AIR and air < 0.3 * thin and not plainly_air:
+    if -1250 <= found.lowest <= -800 and found.lowest != -1024:  # air without noise
+        return []
+    thin, air = found.share(LOWEST, THIN), found.share(LOWEST, AIR_TOO_DENSE)
+    if thin > LEAST_AIR and air < 0.3 * thin:
         return ["Air lies above -600 HU instead of near -1000: the scale is wrong."]
+    if found.share(LOWEST, FAT) == 0:
+        return ["Beside padding there is neither air nor fat in the volume: are these Hounsfield units?"]
     return []
 
 

@@ -12,12 +12,11 @@ from ..errors import InputError
 from .streams import Part, check_regular, chunks, is_gzip
 
 EXPORT = "Export it again from the program that wrote it."
-# Codes and bits of nifti1.h: numbers of one value, then complex numbers and colours, which are refused later.
+# Codes of nifti1.h: numbers of one value; complex numbers and colours.
 TYPES = {
     2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8",
-    32: "c8", 1792: "c16",
 }  # fmt: skip
-COLOUR_BITS = {128: 24, 2304: 32}
+COLOURS = (32, 128, 1792, 2048, 2304)
 # xyzt_units, lower three bits: unknown is taken as mm, as everywhere; metre, mm, micrometre.
 MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -47,17 +46,24 @@ class NiftiHeader:
 
     @property
     def voxels(self) -> int:
+        """How many."""
         return int(np.prod([float(length) for length in self.shape]))
 
     @property
-    def dtype(self) -> np.dtype | None:
-        """Of the stored values; None for colours."""
-        return np.dtype(self.order + TYPES[self.type_code]) if self.type_code in TYPES else None
+    def dtype(self) -> np.dtype:
+        """Of the stored values."""
+        return np.dtype(self.order + TYPES[self.type_code])
 
-    @property
-    def unscaled(self) -> float:
-        """What SimpleITK adds although a slope of 0 means that nothing is scaled (nifti1.h)."""
-        return self.intercept if self.slope == 0 and np.isfinite(self.intercept) else 0.0
+    def scaled(self, stored: np.ndarray) -> np.ndarray:
+        """slope * stored + intercept; as stored where the slope is 0 or no number, which means no scaling."""
+        native = stored.astype(stored.dtype.newbyteorder("="), copy=False)
+        if self.slope == 0 or not np.isfinite(self.slope) or (self.slope, self.intercept) == (1, 0):
+            return native
+        kind = np.float32 if stored.dtype.itemsize <= 2 or stored.dtype == np.float32 else np.float64
+        values = native.astype(kind)
+        values *= kind(self.slope)
+        values += kind(self.intercept)
+        return values
 
 
 def data_file(path: Path) -> Path:
@@ -151,13 +157,19 @@ def _data(path: Path, magic: bytes, size: int, offset: float) -> Part:
 
 
 def _check_type(header: NiftiHeader, path: Path) -> None:
-    bits = header.dtype.itemsize * 8 if header.dtype is not None else COLOUR_BITS.get(header.type_code)
-    if bits is None:
+    if header.type_code in COLOURS:
+        raise InputError(
+            "The voxels are colours or vectors; a CT has one value a voxel.",
+            where=path,
+            advice="Give a CT in Hounsfield units.",
+        )
+    if header.type_code not in TYPES:
         raise InputError(
             f"The voxels' type (NIfTI code {header.type_code}) is not supported.",
             where=path,
             advice="Save the CT as 16-bit integers.",
         )
+    bits = 8 * header.dtype.itemsize
     if bits != header.bits:
         raise InputError(
             f"The header contradicts itself: {header.bits} bits a voxel, of a type that takes {bits}.",
@@ -194,14 +206,15 @@ def _qform(quaternion: tuple[float, ...], pixdim: tuple[float, ...], scale: floa
     return TO_LPS @ affine
 
 
-def choose_place(header: NiftiHeader, path: Path) -> tuple[np.ndarray | None, list[str]]:
-    """The 4x4 to LPS mm that is taken, None when the file has none; and what contradicts it.
+def choose_place(header: NiftiHeader, path: Path) -> tuple[np.ndarray, list[str]]:
+    """The 4x4 to LPS mm that is taken, and what contradicts it; the spacing alone when the file says no more.
 
     The sform where there is one, as nibabel and most programs do. Raises InputError for one that is sheared.
     """
     sform, qform = header.sform, header.qform
     if sform is None and qform is None:
-        return None, ["The file does not say how it is oriented: left and right may be exchanged."]
+        affine = np.diag([*header.spacing, *(1.0,) * (4 - len(header.spacing))])
+        return affine, ["The file does not say how it is oriented: left and right may be exchanged."]
     s_usable, q_usable = (form is not None and _usable(form) for form in (sform, qform))
     if not (s_usable or q_usable):
         raise InputError("The file's place in space (sform, qform) is no usable one.", where=path, advice=EXPORT)

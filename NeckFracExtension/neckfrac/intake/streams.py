@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import InputError
 from ..progress import Progress
 
 CHUNK = 2**22  # bytes
 # Beyond what a header asks for, unpacking stops: a small file can unpack to terabytes.
 MOST_BEYOND = 2**26  # bytes
+MOST_DEFLATED = 1032  # times; deflate packs no better (zlib's technical notes)
 # zlib's window bits for "zlib or gzip, as the stream says"; either's checksum is verified (zlib.h, inflateInit2).
 ZLIB_OR_GZIP = 47
 COPY_AGAIN = "Copy or export it again."
@@ -106,23 +109,25 @@ def _corrupt(path: Path, wrong: str) -> InputError:
     return InputError(f"The file is corrupt: {wrong}.", where=path, advice=COPY_AGAIN)
 
 
-def check_length(parts: list[Part], expected: int, progress: Progress, *, look=None) -> list[str]:
-    """Warnings when the parts hold more than the expected bytes of voxels. Raises InputError when they hold less.
+def read_bytes(parts: list[Part], expected: int, progress: Progress) -> tuple[np.ndarray, list[str]]:
+    """The expected bytes of voxels (uint8), and a warning when the parts hold more.
 
-    Every compressed byte is unpacked, which verifies the checksums. look: called with the expected bytes, chunk by
-    chunk, each a multiple of 8 bytes long but for the last.
+    Every compressed byte is unpacked, which verifies the checksums. SimpleITK does neither: it gives back what is in
+    the memory where it could not unpack. Raises InputError when the parts hold less; memory is taken only for what
+    their sizes can hold.
     """
-    held = 0
+    possible = sum(_most_bytes(part) for part in parts)
+    if possible < expected:
+        raise _truncated(parts[0].path, possible, expected, exact=not any(part.packed for part in parts))
+    voxels, held = np.empty(expected, np.uint8), 0
     for part in parts:
-        if not part.packed and look is None:
-            size = part.path.stat().st_size - part.start
-            held += max(min(size, part.length) if part.length is not None else size, 0)
-            continue
-        skip, rest = part.skip, b""
+        skip = part.skip
         for chunk in chunks(part):
             progress.step(0.0)
             if skip:
                 chunk, skip = chunk[skip:], max(skip - len(chunk), 0)
+            fits = chunk[: max(expected - held, 0)]
+            voxels[held : held + len(fits)] = np.frombuffer(fits, np.uint8)
             held += len(chunk)
             if held > expected + MOST_BEYOND:
                 raise InputError(
@@ -130,20 +135,23 @@ def check_length(parts: list[Part], expected: int, progress: Progress, *, look=N
                     where=part.path,
                     advice=COPY_AGAIN,
                 )
-            if look is not None:
-                chunk = rest + chunk[: max(len(chunk) - max(held - expected, 0), 0)]
-                whole = len(chunk) // 8 * 8
-                look(chunk[:whole])
-                rest = chunk[whole:]
-        if look is not None and rest:
-            look(rest)
     if held < expected:
-        raise InputError(
-            f"The file is truncated: {held} of {expected} bytes of voxels.", where=parts[0].path, advice=COPY_AGAIN
-        )
+        raise _truncated(parts[0].path, held, expected)
     if held > expected:
-        return [
+        return voxels, [
             f"The file holds {held - expected} bytes more than its header says: its size may be wrong there, "
             "or slices are left out."
         ]
-    return []
+    return voxels, []
+
+
+def _most_bytes(part: Part) -> int:
+    """What the part can hold by its size in the file."""
+    size = part.path.stat().st_size - part.start
+    size = max(size if part.length is None else min(size, part.length), 0)
+    return size * MOST_DEFLATED + 1024 if part.packed else size
+
+
+def _truncated(path: Path, held: int, expected: int, exact: bool = True) -> InputError:
+    told = f"{held}" if exact else f"at most {held}"
+    return InputError(f"The file is truncated: {told} of {expected} bytes of voxels.", where=path, advice=COPY_AGAIN)

@@ -19,7 +19,7 @@ from .dicom_geometry import place
 from .dicom_headers import looks_like_dicom, read_frames
 from .dicom_pixels import decode
 from .dicom_series import group_series
-from .files import file_format, read_file
+from .files import file_format, header_file, read_file
 
 __all__ = ["SeriesSummary", "Source", "Study", "list_series", "read_study", "series_files"]
 
@@ -136,7 +136,7 @@ def _files(source: Source, stack: ExitStack, progress: Progress) -> list[Path]:
         elif path.suffix.lower() == ".zip":
             found += _walk(stack.enter_context(unpacked(path, progress)))
         else:
-            found.append(path)
+            found.append(header_file(path))
     # A file given twice, or in a folder that is given too, is read once.
     return list(dict.fromkeys(found))
 

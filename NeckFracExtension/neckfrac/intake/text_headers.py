@@ -18,18 +18,23 @@ from .streams import Part, check_regular
 EXPORT = "Export it again from the program that wrote it."
 GIVE_CT = "Give a CT in Hounsfield units."
 LONGEST_HEADER = 2**24  # bytes; Slicer's segmentations keep long texts in theirs
-NRRD_BYTES = {
-    "signed char": 1, "int8": 1, "int8_t": 1, "uchar": 1, "unsigned char": 1, "uint8": 1, "uint8_t": 1,
-    "short": 2, "short int": 2, "signed short": 2, "signed short int": 2, "int16": 2, "int16_t": 2,
-    "ushort": 2, "unsigned short": 2, "unsigned short int": 2, "uint16": 2, "uint16_t": 2,
-    "int": 4, "signed int": 4, "int32": 4, "int32_t": 4, "uint": 4, "unsigned int": 4, "uint32": 4, "uint32_t": 4,
-    "longlong": 8, "long long": 8, "long long int": 8, "signed long long": 8, "signed long long int": 8, "int64": 8,
-    "int64_t": 8, "ulonglong": 8, "unsigned long long": 8, "unsigned long long int": 8, "uint64": 8, "uint64_t": 8,
-    "float": 4, "double": 8,
-}  # fmt: skip
-META_BYTES = {
-    "MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4, "MET_FLOAT": 4,
-    "MET_DOUBLE": 8, "MET_LONG": 4, "MET_ULONG": 4, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8,
+NRRD_TYPES = {
+    "i1": "signed char|int8|int8_t",
+    "u1": "uchar|unsigned char|uint8|uint8_t",
+    "i2": "short|short int|signed short|signed short int|int16|int16_t",
+    "u2": "ushort|unsigned short|unsigned short int|uint16|uint16_t",
+    "i4": "int|signed int|int32|int32_t",
+    "u4": "uint|unsigned int|uint32|uint32_t",
+    "i8": "longlong|long long|long long int|signed long long|signed long long int|int64|int64_t",
+    "u8": "ulonglong|unsigned long long|unsigned long long int|uint64|uint64_t",
+    "f4": "float",
+    "f8": "double",
+}
+NRRD_KINDS = {name: kind for kind, names in NRRD_TYPES.items() for name in names.split("|")}
+META_TYPES = {
+    "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
+    "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4",
+    "MET_DOUBLE": "f8",
 }  # fmt: skip
 # Different names of one thing; of two that differ no reader knows which is meant.
 META_SYNONYMS = {
@@ -43,12 +48,12 @@ ANATOMICAL = re.compile(r"(left|right)-(anterior|posterior)-(superior|inferior)(
 class TextHeader:
     """What an NRRD or MetaImage header says.
 
-    shape: as stored (x, y, z, ...). value_bytes: of one voxel. parts: where the voxels lie. digits: 10 or 16
+    shape: as stored (x, y, z, ...). dtype: of one voxel. parts: where the voxels lie. digits: 10 or 16
     where the voxels are written as decimal or hexadecimal text, else 0. warnings: what the header leaves open.
     """
 
     shape: tuple[int, ...]
-    value_bytes: int
+    dtype: np.dtype
     parts: tuple[Part, ...]
     digits: int = 0
     warnings: list[str] = field(default_factory=list)
@@ -123,22 +128,26 @@ def _read_nrrd(path: Path) -> TextHeader:
         raise ValueError("no dimension in the header")
     shape = _shape(path, fields["sizes"], fields["dimension"])
     kind = fields.get("type", "").lower()
-    if kind not in NRRD_BYTES:
+    if kind not in NRRD_KINDS:
         raise _refuse(path, f"The voxels' type ({kind or 'none'}) is not supported.", "Save 16-bit integers.")
     encoding = fields.get("encoding", "").lower()
     if encoding in ("bz2", "bzip2"):
         raise _refuse(path, "The compression bzip2 is not supported.", "Save the volume with gzip, or uncompressed.")
     if encoding not in ("raw", "gz", "gzip", "txt", "text", "ascii", "hex"):
         raise _refuse(path, f"The encoding {encoding or '(none given)'!r} is not supported.", "Save it with gzip.")
+    order = {"little": "<", "big": ">"}.get(fields.get("endian", "").lower(), "")
+    dtype = np.dtype((order or "<") + NRRD_KINDS[kind])
+    if not order and dtype.itemsize > 1 and encoding in ("raw", "gz", "gzip", "hex"):
+        raise _refuse(path, "The header does not say the order of the bytes (endian).")
     packed = encoding in ("gz", "gzip")
     digits = {"txt": 10, "text": 10, "ascii": 10, "hex": 16}.get(encoding, 0)
     kinds = set(fields.get("kinds", "").lower().split()) - {"domain", "space", "time", "none", "???", "stub", "scalar"}
     if kinds:
         raise _refuse(path, "The voxels are colours or vectors; a CT has one value a voxel.", GIVE_CT)
-    total = int(np.prod([float(length) for length in shape])) * NRRD_BYTES[kind]
+    total = int(np.prod([float(length) for length in shape])) * dtype.itemsize
     parts = _nrrd_parts(path, fields, listed, end, packed, total)
     warnings = _nrrd_geometry(path, fields)
-    return TextHeader(shape, NRRD_BYTES[kind], parts, digits, warnings)
+    return TextHeader(shape, dtype, parts, digits, warnings)
 
 
 def _nrrd_parts(
@@ -244,16 +253,17 @@ def _read_meta(path: Path) -> TextHeader:
         raise ValueError("no dimension in the header")
     shape = _shape(path, fields["dimsize"], fields["ndims"])
     kind = fields.get("elementtype", "").upper()
-    if kind not in META_BYTES:
+    if kind not in META_TYPES:
         raise _refuse(path, f"The voxels' type ({kind or 'none'}) is not supported.", "Save 16-bit integers.")
     channels = _integers(fields.get("elementnumberofchannels", "1"), "the number of channels")[0]
-    size = META_BYTES[kind]
+    big = fields.get("binarydatabyteordermsb", "false").lower()[:1] in ("t", "1")
+    dtype = np.dtype((">" if big else "<") + META_TYPES[kind])
     if channels != 1:
         raise _refuse(path, "The voxels are colours or vectors; a CT has one value a voxel.", GIVE_CT)
     digits = 0 if fields.get("binarydata", "false").lower()[:1] in ("t", "1") else 10
-    total = int(np.prod([float(length) for length in shape])) * size
+    total = int(np.prod([float(length) for length in shape])) * dtype.itemsize
     parts = _meta_parts(path, fields, listed, end, total)
-    return TextHeader(shape, size, parts, digits, _meta_geometry(path, fields, shape))
+    return TextHeader(shape, dtype, parts, digits, _meta_geometry(path, fields, shape))
 
 
 def _meta_parts(path: Path, fields: dict[str, str], listed: list[str], end: int, total: int) -> tuple[Part, ...]:
@@ -271,9 +281,9 @@ def _meta_parts(path: Path, fields: dict[str, str], listed: list[str], end: int,
     for file in files:
         size = file.stat().st_size
         if packed:
-            if length and start + length < size:
+            if length and start + length != size:
                 raise _refuse(file, f"Of {size - start} bytes of compressed data the header says {length}.")
-            parts.append(Part(file, start, length or None, packed=True))
+            parts.append(Part(file, start, packed=True))
         elif header == -1:
             parts.append(Part(file, max(size - total // len(files), start)))
         else:
