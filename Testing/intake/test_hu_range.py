@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from intake.made_neck import neck_hu
 from neckfrac.errors import InputError
 from neckfrac.intake.checks import check_values, check_volume
 from neckfrac.intake.hu_range import odd_slices, spectrum
 from neckfrac.volume import CTVolume
+from neckfrac_lab.fuzz.neck import neck_hu
 
 FAULTS = {
     "offset lost": lambda hu: hu + 1024,
@@ -93,7 +93,7 @@ def test_data_of_another_modality_with_padding_are_not_taken_for_ct():
     """Like MR: background at 0, tissues from 100 to 900, and a border of -2000."""
     generator = np.random.default_rng(1)
     hu = np.abs(generator.normal(0, 12, (24, 56, 56)))
-    hu[:, 10:40, 10:40] = generator.normal(400, 150, (24, 30, 30))
+    hu[:, 10:40, 10:40] = np.abs(generator.normal(400, 150, (24, 30, 30)))
     hu[:, :4] = -2000
     assert verdict(as_stored(hu)) != ""
 
