@@ -29,9 +29,8 @@ def neck_hu(
     if not air:
         plane[plane < -500] = -100
     hu = np.repeat(plane[None], shape[0], axis=0)
-    hu[shape[0] * 3 // 4 :, shape[1] // 2 :, : shape[2] // 3][
-        hu[shape[0] * 3 // 4 :, shape[1] // 2 :, : shape[2] // 3] > 0
-    ] = 90
+    corner = hu[shape[0] * 3 // 4 :, shape[1] // 2 :, : shape[2] // 3]
+    corner[corner > 0] = 90
     hu = hu + generator.normal(0, noise, hu.shape)
     if padding is not None:
         hu[:, np.hypot(y, x) > 0.95] = padding

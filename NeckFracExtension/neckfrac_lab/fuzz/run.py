@@ -40,7 +40,10 @@ def write_case(group: str, number: int, seed: int, folder: Path):
     # Each in turn, alone most of the time; number 0 is the base itself.
     chosen = [sorted(known)[number % len(known)]] if number else []
     for mutation in chosen:
-        known[mutation](made, generator)
+        try:
+            known[mutation](made, generator)
+        except (ValueError, KeyError, AttributeError, TypeError, OverflowError):  # pydicom would not write such
+            chosen = ["(what can't be written)"]
     made.write(folder)
     return (folder if group == "series" else folder / made.main), made.truth, tuple(chosen), name
 

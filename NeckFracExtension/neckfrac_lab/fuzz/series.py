@@ -67,8 +67,10 @@ class Series:
 
 
 def to_bytes(dataset) -> bytes:
-    """The data set as a file; without a preamble where it has no meta information."""
+    """The data set as a file with its preamble, also where an element that the standard asks for is gone."""
     stream = io.BytesIO()
+    dataset.preamble = bytes(128)
+    dataset.file_meta.FileMetaInformationGroupLength = 0  # pydicom counts it where it is there
     dataset.save_as(stream, enforce_file_format=False)
     return stream.getvalue()
 

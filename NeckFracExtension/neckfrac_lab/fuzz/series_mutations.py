@@ -25,12 +25,13 @@ def _each(series: Series, names: list[str], how) -> None:
 
 @mutation
 def element_removed(series, generator):
-    keyword = str(generator.choice(ELEMENTS + ("PixelData",)))
-    _each(
-        series,
-        some(series, generator),
-        lambda d: d.pop(keyword, None) if keyword != "PixelData" else d.pop("PixelData"),
-    )
+    keyword = str(generator.choice([*ELEMENTS, "PixelData"]))
+
+    def change(d):
+        if keyword in d:
+            del d[keyword]
+
+    _each(series, some(series, generator), change)
 
 
 @mutation
@@ -315,13 +316,14 @@ def pixels_of_another_length(series, generator):
 
 @mutation
 def padding_value(series, generator):
+    from pydicom.dataelem import DataElement
+
     value = int(generator.choice([0, 63536, 32768, 65535, 1024, 1064]))
-    representation = int(generator.choice([0, 0, 1]))
-    if representation:
-        value = {63536: -2000, 32768: -32768, 65535: -1}.get(value, value)
+    signed = value < 32768 and bool(generator.random() < 0.5)
 
     def change(d):
-        d.PixelPaddingValue = value if bool(d.PixelRepresentation) == (value < 0) or 0 <= value < 32768 else 0
+        # Under either VR, whatever the pixels are: some writers store -2000 as 63536.
+        d[0x00280120] = DataElement(0x00280120, "SS" if signed else "US", value)
 
     _each(series, series.names(), change)
 
