@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from neckfrac.intake.dicom_headers import quiet_pydicom
 
 from . import series_mutations  # noqa: F401 registers them
 from .judge import BUGS, VERDICTS, Child, judge
@@ -41,7 +42,8 @@ def write_case(group: str, number: int, seed: int, folder: Path):
     chosen = [sorted(known)[number % len(known)]] if number else []
     for mutation in chosen:
         try:
-            known[mutation](made, generator)
+            with quiet_pydicom():
+                known[mutation](made, generator)
         except (ValueError, KeyError, AttributeError, TypeError, OverflowError):  # pydicom would not write such
             chosen = ["(what can't be written)"]
     made.write(folder)
