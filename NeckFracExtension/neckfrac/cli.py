@@ -59,7 +59,8 @@ def analyze(
             engine = Engine(models, device, threads, tuple(leave_out or ()))
         options = {"operating_point": operating_point, "anchors": anchors, "explain": explain, "member": member}
         if labels:
-            options["labels"] = read_labels(labels, loaded.volume)
+            options["labels"], warnings = read_labels(labels, loaded.volume)
+            loaded = loaded.with_warnings(warnings)
         analysis = engine.analyze(loaded, **options, progress=progress.share(0.12, 0.7))
         write_result(analysis, output, progress=progress, overwrite=overwrite, dicom=dicom_source)
     if not quiet and not json_progress:

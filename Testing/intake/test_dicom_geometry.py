@@ -20,12 +20,13 @@ def tilted_orientation(degrees: float) -> tuple[float, ...]:
 
 
 def scan(places: np.ndarray, orientation, spacing, shape) -> np.ndarray:
-    """HU [z, y, x] of a soft-edged bone ball of 9 mm radius at CENTER in air, as seen by slices at `places`."""
+    """HU [z, y, x] of a soft-edged ball of 9 mm radius at CENTER in air, tissue with a core of bone, as seen by slices
+    at `places`."""
     row, column = np.array(orientation[:3]), np.array(orientation[3:])
     y, x = np.meshgrid(np.arange(shape[0]) * spacing[0], np.arange(shape[1]) * spacing[1], indexing="ij")
     points = places[:, None, None] + y[..., None] * column + x[..., None] * row
     distance = np.linalg.norm(points - CENTER, axis=-1)
-    return np.rint(-1000 + 2000 * np.clip(9.5 - distance, 0, 1)).astype(np.int16)
+    return np.rint(-1000 + 1100 * np.clip(9.5 - distance, 0, 1) + 400 * np.clip(4 - distance, 0, 1)).astype(np.int16)
 
 
 def ball_position(volume: CTVolume) -> tuple[np.ndarray, np.ndarray]:

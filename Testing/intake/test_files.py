@@ -220,7 +220,7 @@ def test_files_without_spacing(tmp_path):
 def test_a_header_without_its_data_file(tmp_path):
     path = write(neck(), tmp_path / "volume.mhd")
     (tmp_path / "volume.raw").unlink()
-    assert "truncated or corrupt" in refusal(path).what
+    assert "volume.raw that the header names is missing" in refusal(path).what
 
 
 def test_a_gzip_file_under_the_plain_ending_is_judged_by_its_content(tmp_path):

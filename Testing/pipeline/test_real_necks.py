@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.evaluation.segmentation import segment_volume
-from neckfrac.intake.files import read_file
+from neckfrac.intake.files import read_stored
 from neckfrac.intake.study import read_study
 from neckfrac.pipeline.engine import Networks
 from neckfrac.pipeline.grids import coarse
@@ -59,7 +59,7 @@ def test_twelve_radiotherapy_necks_have_seven_levels_in_order_about_the_cord(pat
     assert list(found.centers) == list(LEVEL_NAMES) and found.naming.certain
     heights = [center[2] for center in found.centers.values()]
     assert heights == sorted(heights, reverse=True)
-    structures, _ = read_file(Path(str(path).replace("_ct.", "_oar.")), Progress())[0].canonical()
+    structures, _ = read_stored(Path(str(path).replace("_ct.", "_oar.")), Progress())[0].canonical()
     bone = labels > 0
     rows = np.flatnonzero(bone.any(axis=(1, 2)))
     cord = structures.voxels == CORD

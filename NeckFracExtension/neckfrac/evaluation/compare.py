@@ -10,10 +10,10 @@ import numpy as np
 
 from ..anatomy import LEVELS, N_LEVELS
 from ..errors import InputError
+from ..intake.labels import levels_of, read_labels, read_level_file
 from ..progress import Progress
 from ..volume import CTVolume
 from .metrics import level_figures
-from .pieces import levels_of
 from .quality import Flag, find_flags
 from .scoring import misnamed
 
@@ -136,20 +136,12 @@ def disagreement(labels: np.ndarray, reference: np.ndarray, affine: np.ndarray) 
 
 def compare_files(labels: Path, reference: Path, progress: Progress | None = None) -> Comparison:
     """Compare two files of labels 1 to 7 (NIfTI, NRRD, MetaImage) on the grid of the first. Raises InputError."""
-    import SimpleITK as sitk
-
-    from ..intake.labels import read_labels
-    from ..volume import from_image
-
-    try:
-        image = sitk.ReadImage(str(labels))
-        volume = from_image(image) if image.GetDimension() == 3 else None
-    except (RuntimeError, ValueError) as error:
-        advice = "Give a NIfTI, NRRD or MetaImage file."
-        raise InputError("The labels can't be read.", where=labels, advice=advice) from error
-    if volume is None or volume.voxels.ndim != 3:
-        raise InputError("The labels are no 3D labelmap.", where=labels, advice="Give one label a voxel, 1 to 7.")
-    return compare_segmentations(levels_of(volume.voxels), read_labels(reference, volume), volume.affine, progress)
+    progress = progress or Progress()
+    volume, warnings = read_level_file(labels)
+    other, others = read_labels(reference, volume)
+    for warning in warnings + others:
+        progress.warn(warning)
+    return compare_segmentations(volume.voxels, other, volume.affine, progress)
 
 
 def labelled_part(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..anatomy import LEVELS, N_LEVELS
+from ..intake.labels import levels_of
 from ..volume import CTVolume
 
 CRUMB_ML = 0.05  # smaller pieces are not counted at all
@@ -43,13 +44,6 @@ class SegmentedLevel:
     @property
     def ml(self) -> float:
         return sum(piece.ml for piece in self.pieces)
-
-
-def levels_of(labels: np.ndarray) -> np.ndarray:
-    """Labels 1 to 7 as uint8, all others 0; no copy when there are no others."""
-    if labels.dtype == np.uint8 and labels.max(initial=0) <= N_LEVELS:
-        return labels
-    return np.where((labels >= 1) & (labels <= N_LEVELS), labels, 0).astype(np.uint8)
 
 
 def read_levels(labels: np.ndarray, affine: np.ndarray) -> list[SegmentedLevel]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..volume import CTVolume
+from .hu_range import check_spectrum, odd_slices, spectrum
 
 # Some voxel of any CT of a neck is thinner than this: airway and outside air are near -1000, and fat
 # (-100) with noise reaches it even where a crop holds no air.
@@ -18,10 +19,11 @@ THICK_SLICES, COARSE_PIXELS, SHORT_STACK = 3.0, 1.2, 60.0  # mm
 MOST_VOXELS = 2**31
 
 
-def check_volume(volume: CTVolume) -> list[str]:
+def check_volume(volume: CTVolume, *, values: bool = True) -> list[str]:
     """Warnings on a volume that will be analysed. Raises InputError for one that can't be a neck CT in HU.
 
-    Refused: one slice, NaN or infinite voxels, implausible spacing, values that have no air or no bone.
+    Refused: one slice, NaN or infinite voxels, implausible spacing, values that have no air or no bone, or whose air
+    and soft tissue do not lie where those of HU do. values: False when `check_values` has seen them already.
     """
     voxels = volume.voxels
     if min(voxels.shape) < 2:
@@ -38,14 +40,26 @@ def check_volume(volume: CTVolume) -> list[str]:
         raise InputError(
             f"The spacing of {spacing} mm is not that of a neck CT.", advice="Check the pixel spacing and its unit."
         )
-    return _check_values(voxels) + _resolution_warnings(volume)
+    warnings = check_values(voxels) if values else []
+    return warnings + _slice_warnings(volume) + _resolution_warnings(volume)
 
 
 _GIVE_CT = "Give a CT in Hounsfield units."
 
 
-def _check_values(voxels: np.ndarray) -> list[str]:
-    lowest, highest = float(voxels.min()), float(voxels.max())
+def _slice_warnings(volume: CTVolume) -> list[str]:
+    axis = slice_axis(volume)
+    odd = odd_slices(volume.voxels, axis)
+    if not odd:
+        return []
+    which = ", ".join(str(number + 1) for number in odd[:5]) + (" and others" if len(odd) > 5 else "")
+    return [f"The values of slice {which} of {volume.shape[axis]} differ from those of its neighbours: no HU there?"]
+
+
+def check_values(voxels: np.ndarray) -> list[str]:
+    """Warnings on values (finite numbers, [z, y, x]) that may be no HU. Raises InputError for what can't be HU."""
+    found = spectrum(voxels)
+    lowest, highest = found.lowest, found.highest
     told = f"The values run from {lowest:.0f} to {highest:.0f}"
     if lowest == highest:
         raise InputError("All voxels have the same value.", advice=_GIVE_CT)
@@ -62,9 +76,10 @@ def _check_values(voxels: np.ndarray) -> list[str]:
         raise InputError(
             f"{told}: no bone, so there is no spine in it or they are not Hounsfield units.", advice=_GIVE_CT
         )
+    doubts = check_spectrum(found)
     if lowest > LUNG_AND_AIR:
-        return [f"{told}: there is no air in the volume; are they Hounsfield units?"]
-    return []
+        doubts.append(f"{told}: there is no air in the volume; are they Hounsfield units?")
+    return doubts
 
 
 def slice_axis(volume: CTVolume) -> int:

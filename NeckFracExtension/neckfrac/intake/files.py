@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, first_line
 from ..progress import Progress
-from ..volume import CTVolume, from_image
-from .checks import MOST_VOXELS
+from ..volume import CTVolume
+from .checks import MOST_VOXELS, check_values
 from .dicom_geometry import upright
 from .dicom_pixels import AIR, HIGHEST
-from .file_headers import TextHeader, read_nifti_header, read_text_header
+from .nifti import ROUNDING_SHEAR, choose_place, header_file, read_nifti_header
+from .streams import COPY_AGAIN, check_regular, chunks, read_bytes
+from .text_headers import TextHeader, read_text_header
+
+__all__ = ["FORMATS", "file_format", "header_file", "read_file", "read_stored"]
 
 FORMATS = {
     ".nii": "NIfTI",
     ".nii.gz": "NIfTI",
+    ".hdr": "NIfTI",
     ".nrrd": "NRRD",
     ".nhdr": "NRRD",
     ".mha": "MetaImage",
@@ -36,37 +41,61 @@ def file_format(path: Path) -> str:
 
 
 def read_file(path: Path, progress: Progress) -> tuple[CTVolume, list[str]]:
-    """The volume (int16 HU, at least -1024, on its stored axes) and warnings about its geometry.
+    """The CT (int16 HU, at least -1024, on its stored axes) and warnings about its geometry and values.
 
-    Raises InputError for a file that is truncated or corrupt, no 3D volume of single values, holds NaN, or
-    does not say its spacing.
+    Raises InputError for a file that is truncated or corrupt, no 3D volume of single values, holds NaN, does not
+    say its spacing, or whose values can't be HU.
     """
-    kind = file_format(path)
-    try:
-        warnings = _check_nifti(path, progress) if kind == "NIfTI" else _check_text(path, kind)
-        progress.step(0.3)
-        image = _read_image(path)
-    except (OSError, EOFError, zlib.error, RuntimeError, ValueError) as error:
-        raise InputError(f"The {kind} file is truncated or corrupt.", where=path, advice=_EXPORT) from error
-    progress.step(0.8)
-    volume = from_image(image)
-    del image
+    volume, warnings = read_stored(path, progress)
     voxels = volume.voxels
-    if np.issubdtype(voxels.dtype, np.floating):
-        if not np.isfinite(voxels).all():
-            raise InputError(
-                "The volume holds voxels that are not a number (NaN or infinite).",
-                where=path,
-                advice="Replace them by air (-1000 HU), or export the CT again.",
-            )
-        voxels = np.rint(voxels)
-    # Integers this far out are padding or metal; float files keep whole HU, which is what scanners measure.
-    voxels = np.clip(voxels, AIR, HIGHEST).astype(np.int16, copy=False)
     try:
+        # Before what lies below air is cut off: what is there tells padding from air in another unit.
+        warnings = warnings + check_values(voxels)
+        if np.issubdtype(voxels.dtype, np.floating):
+            voxels = np.rint(voxels)
+        # Integers this far out are padding or metal; float files keep whole HU, which is what scanners measure.
+        voxels = np.clip(voxels, AIR, HIGHEST).astype(np.int16, copy=False)
         volume, sheared = upright(CTVolume(voxels, volume.affine), progress)
     except InputError as error:
         raise InputError(error.what, where=path, advice=error.advice) from error
     return volume, warnings + sheared
+
+
+def read_stored(path: Path, progress: Progress) -> tuple[CTVolume, list[str]]:
+    """The file's values as they are, with its affine (which may be sheared), and warnings about its geometry.
+
+    Raises InputError for a file that is truncated or corrupt, no 3D volume of single values, holds NaN, or does not
+    say its spacing.
+    """
+    check_regular(path)
+    kind = file_format(path)
+    if not kind:
+        raise InputError("This is no volume file.", where=path, advice="Give a NIfTI, NRRD or MetaImage file.")
+    try:
+        voxels, affine, warnings = (_read_nifti if kind == "NIfTI" else _read_text)(path, kind, progress)
+        volume = CTVolume(voxels, affine)
+    except PermissionError as error:
+        raise InputError("The file may not be read.", where=path, advice="Check who may read it.") from error
+    except RuntimeError as error:
+        # The last line of NRRD's library says what is wrong; SimpleITK's others say where in its sources.
+        reason = re.search(r"\[nrrd\] \w+: ([^\n]+)$", str(error).strip())
+        told = f": {reason[1]}." if reason else ", or SimpleITK can't read its kind."
+        raise InputError(f"The {kind} file is truncated or corrupt{told}", where=path, advice=_EXPORT) from error
+    except (OSError, EOFError, zlib.error, ValueError, ArithmeticError) as error:
+        raise InputError(
+            f"The {kind} file is truncated or corrupt: {first_line(error)}.", where=path, advice=_EXPORT
+        ) from error
+    progress.step(0.8)
+    if np.issubdtype(voxels.dtype, np.floating) and not all(np.isfinite(plane).all() for plane in voxels):
+        raise InputError(
+            "The volume holds voxels that are not a number (NaN or infinite).",
+            where=path,
+            advice="Replace them by air (-1000 HU), or export the CT again.",
+        )
+    row, column = (axis / np.linalg.norm(axis) for axis in affine[:3, :2].T)
+    if ROUNDING_SHEAR < abs(row @ column) < 0.01:  # beyond, `upright` refuses it
+        warnings.append(f"Rows and columns are {np.degrees(np.arccos(row @ column)):.2f}°, not 90°, apart.")
+    return volume, warnings
 
 
 @contextlib.contextmanager
@@ -81,78 +110,76 @@ def _quiet_itk() -> Iterator[None]:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
-def _read_image(path: Path):
-    """The file as a 3D SimpleITK image of one value a voxel."""
+def _read_image(path: Path, *, voxels: bool):
+    """The file as a SimpleITK image, or its header alone as a SimpleITK reader."""
     import SimpleITK as sitk
 
     with _quiet_itk():
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
-        size = list(reader.GetSize())
-        is_complex = reader.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64)
-        if is_complex or reader.GetNumberOfComponents() != 1:
-            raise InputError(
-                "The voxels are colours or vectors; a CT has one value a voxel.",
-                where=path,
-                advice="Give a CT in Hounsfield units.",
-            )
-        if len(size) > 3 and any(length != 1 for length in size[3:]):
-            raise InputError(
-                f"The file holds {len(size)} dimensions ({' x '.join(map(str, size))}).",
-                where=path,
-                advice="Give one 3D volume.",
-            )
-        if len(size) < 3 or min(size[:3]) < 2:
-            raise InputError("The file holds one slice only.", where=path, advice="Give the whole volume.")
-        if np.prod([float(length) for length in size]) > MOST_VOXELS:
-            raise InputError(
-                f"The volume of {' x '.join(map(str, size))} voxels is too large.",
-                where=path,
-                advice="Give the neck alone.",
-            )
-        image = reader.Execute()
-        return image if len(size) == 3 else image[(slice(None),) * 3 + (0,) * (len(size) - 3)]
+        return reader.Execute() if voxels else reader
 
 
-def _check_nifti(path: Path, progress: Progress) -> list[str]:
-    """What SimpleITK passes over in silence: missing data (read as zeros), no spacing, a sheared affine."""
-    header = read_nifti_header(path)
-    if len(header.shape) >= 3 and min(header.pixdim[:3]) <= 0:
-        raise InputError("The file has no voxel spacing.", where=path, advice=_EXPORT)
-    if header.sform_code > 0 and not header.orthogonal:
+def _check_shape(path: Path, shape: tuple[int, ...], voxels: int) -> None:
+    """Refuse by its header what is no volume, before a byte of its voxels is read."""
+    if len(shape) > 3 and any(length != 1 for length in shape[3:]):
         raise InputError(
-            "The slices are sheared (the affine is not orthogonal), as after a gantry tilt.",
+            f"The file holds {len(shape)} dimensions ({' x '.join(map(str, shape))}).",
             where=path,
-            advice="Give the DICOM series, or convert it again with tilt correction.",
+            advice="Give one 3D volume.",
         )
-    held = _uncompressed_size(path, progress)
-    if held < header.data_end:
+    if len(shape) < 3 or min(shape[:3]) < 2:
+        raise InputError("The file holds one slice only.", where=path, advice="Give the whole volume.")
+    if voxels > MOST_VOXELS:
         raise InputError(
-            f"The file is truncated: {held} of {header.data_end} bytes.", where=path, advice="Copy or export it again."
+            f"The volume of {' x '.join(map(str, shape))} voxels is too large.",
+            where=path,
+            advice="Give the neck alone.",
         )
-    if header.sform_code <= 0 and header.qform_code <= 0:
-        return ["The file does not say how it is oriented: left and right may be exchanged."]
-    return []
 
 
-def _uncompressed_size(path: Path, progress: Progress) -> int:
-    with path.open("rb") as stream:
-        if stream.read(2) != b"\x1f\x8b":
-            return path.stat().st_size
-    size = 0
-    # Reading to the end checks the checksum too, which SimpleITK does not.
-    with gzip.open(path) as stream:
-        while chunk := stream.read(2**22):
-            size += len(chunk)
-            progress.step(0.0)
-    return size
+def _read_nifti(path: Path, _: str, progress: Progress) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Values, affine and warnings of a NIfTI file.
 
-
-def _check_text(path: Path, kind: str) -> list[str]:
-    header: TextHeader = read_text_header(path)
-    if header.dimension >= 3 and not header.has_spacing:
+    Not by SimpleITK: it reads missing data as zeros and NaN as 0 HU, adds the intercept of a slope of 0, and takes
+    the qform where the sform says another place.
+    """
+    header = read_nifti_header(path)
+    _check_shape(path, header.shape, header.voxels)
+    if header.sform is None and not all(0 < length < np.inf for length in header.spacing):
         raise InputError("The file has no voxel spacing.", where=path, advice=_EXPORT)
-    if kind == "NRRD" and not header.has_orientation:
-        return ["The file does not say how it is oriented: left and right may be exchanged."]
-    return []
+    affine, warnings = choose_place(header, path)
+    data, longer = read_bytes([header.data], header.voxels * header.dtype.itemsize, progress)
+    voxels = data.view(header.dtype).reshape(header.shape[2::-1])
+    return header.scaled(voxels), affine, warnings + longer
+
+
+def _read_text(path: Path, kind: str, progress: Progress) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Values, affine and warnings of an NRRD or MetaImage file: its place as SimpleITK understands it.
+
+    Its bytes not by SimpleITK, which passes over wrong checksums. Voxels written as text are read by it.
+    """
+    header = read_text_header(path, kind)
+    _check_shape(path, header.shape, header.voxels)
+    if header.digits:
+        held = _count_written(header)
+        if held < header.voxels:
+            raise InputError(f"The file is truncated: {held} of {header.voxels} voxels.", where=path, advice=COPY_AGAIN)
+        import SimpleITK as sitk
+
+        voxels, longer = sitk.GetArrayFromImage(_read_image(path, voxels=True)), []
+    else:
+        data, longer = read_bytes(list(header.parts), header.voxels * header.dtype.itemsize, progress)
+        voxels = data.view(header.dtype)
+    reader = _read_image(path, voxels=False)
+    affine = np.eye(4)
+    axes = np.array(reader.GetDirection()).reshape(len(header.shape), -1)[:3, :3]
+    affine[:3, :3] = axes * np.array(reader.GetSpacing()[:3])
+    affine[:3, 3] = reader.GetOrigin()[:3]
+    return voxels.reshape(header.shape[2::-1]), affine, header.warnings + longer
+
+
+def _count_written(header: TextHeader) -> int:
+    written = b"".join(chunk for part in header.parts for chunk in chunks(part)).split()
+    return len(written) if header.digits == 10 else sum(map(len, written)) // (2 * header.dtype.itemsize)

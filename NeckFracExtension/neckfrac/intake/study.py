@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import InputError
@@ -19,7 +19,7 @@ from .dicom_geometry import place
 from .dicom_headers import looks_like_dicom, read_frames
 from .dicom_pixels import decode
 from .dicom_series import group_series
-from .files import file_format, read_file
+from .files import file_format, header_file, read_file
 
 __all__ = ["SeriesSummary", "Source", "Study", "list_series", "read_study", "series_files"]
 
@@ -37,6 +37,10 @@ class Study:
     volume: CTVolume
     identity: StudyIdentity
     warnings: tuple[str, ...] = ()
+
+    def with_warnings(self, warnings: Sequence[str]) -> Study:
+        """The same study, with warnings of what was read beside it."""
+        return replace(self, warnings=tuple(dict.fromkeys((*self.warnings, *warnings))))
 
 
 def read_study(source: Source, *, series: str | None = None, progress: Progress | None = None) -> Study:
@@ -60,7 +64,8 @@ def read_study(source: Source, *, series: str | None = None, progress: Progress 
             volume = _dicom_volume(chosen, progress)
             identity = _identity(chosen, name)
         try:
-            warnings = [*warnings, *check_volume(volume)]
+            # A file's values were looked at as they are stored, before padding became air.
+            warnings = [*warnings, *check_volume(volume, values=volume_file is None)]
         except InputError as error:
             where = error.where or (volume_file or chosen.summary)
             raise InputError(error.what, where=where, advice=error.advice) from error
@@ -83,7 +88,7 @@ def list_series(source: Source) -> list[SeriesSummary]:
         try:
             volume, _ = read_file(volume_file, progress)
             spacing = tuple(float(value) for value in volume.spacing)
-            check_volume(volume)
+            check_volume(volume, values=False)
         except InputError as error:
             return [SeriesSummary(**summary, slices=0, spacing=(), usable=False, why_not=error.what)]
         return [SeriesSummary(**summary, slices=volume.shape[0], spacing=spacing, usable=True)]
@@ -131,7 +136,7 @@ def _files(source: Source, stack: ExitStack, progress: Progress) -> list[Path]:
         elif path.suffix.lower() == ".zip":
             found += _walk(stack.enter_context(unpacked(path, progress)))
         else:
-            found.append(path)
+            found.append(header_file(path))
     # A file given twice, or in a folder that is given too, is read once.
     return list(dict.fromkeys(found))
 

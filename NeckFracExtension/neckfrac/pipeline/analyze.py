@@ -60,10 +60,10 @@ def analyze(
 
     if labels is not None:
         with progress.stage("Taking the segmentation", until=0.3):
-            labels = levels_of(labels, study.volume)
+            labels, named = levels_of(labels, study.volume)
             segmented = given(volume, reorientation.apply(labels), window=networks.arguments("segment")["window"])
             shares, seen = levels_in_view(segmented)
-            warn_all(progress, [GIVEN, *chain_warnings(seen, shares)])
+            warn_all(progress, [GIVEN, *named, *chain_warnings(seen, shares)])
     else:
         labels = np.zeros(study.volume.shape, np.uint8)
         with progress.stage("Locating the spine", until=0.3):

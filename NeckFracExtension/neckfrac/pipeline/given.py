@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..anatomy import N_LEVELS
 from ..errors import InputError
+from ..intake.labels import named_levels
 from ..volume import CTVolume
 from .grids import COARSE_SPACING, Lattice, bounds, resample
 from .segment import Segmented, lattice_along
@@ -14,20 +14,20 @@ GIVEN = "The levels and their outlines were given with the study; this program d
 LEAST_ML = 0.5  # of all levels together: less is a stray spot, no vertebra
 
 
-def levels_of(labels: np.ndarray, volume: CTVolume) -> np.ndarray:
-    """C1...C7 of a labelmap on the volume's voxels: uint8, anything else is 0.
+def levels_of(labels: np.ndarray, volume: CTVolume) -> tuple[np.ndarray, list[str]]:
+    """C1...C7 of a labelmap on the volume's voxels: uint8, anything else is 0; and what was made of its numbers.
 
-    Raises InputError when the labels do not lie on the volume or hold no level.
+    Raises InputError when the labels do not lie on the volume, are no whole numbers or hold no level.
     """
     if labels.shape != volume.shape:
         raise InputError(
             f"The segmentation has {labels.shape} voxels, the volume {volume.shape}.",
             advice="Give a segmentation on the volume's own grid.",
         )
-    levels = np.where((labels > 0) & (labels <= N_LEVELS), labels, 0).astype(np.uint8)
+    levels, warnings = named_levels(CTVolume(labels, volume.affine))
     if np.count_nonzero(levels) * float(np.prod(volume.spacing)) < 1000 * LEAST_ML:
         raise InputError("The segmentation holds none of C1 to C7.", advice="Name or code the segments C1 to C7.")
-    return levels
+    return levels, warnings
 
 
 def given(volume: CTVolume, levels: np.ndarray, *, window: int) -> Segmented:

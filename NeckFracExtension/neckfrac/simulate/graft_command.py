@@ -58,7 +58,9 @@ def graft_to_folder(
         given = read_study(study, progress=progress.part(0.0, 0.8))
         for warning in given.warnings:
             progress.warn(warning)
-        names = read_labels(labels, given.volume)
+        names, warnings = read_labels(labels, given.volume)
+        for warning in warnings:
+            progress.warn(warning)
     shares = levels_within(names, given.volume)
     for level in dict(wanted):
         check_level(level, names, given.volume, shares)

@@ -99,12 +99,17 @@ class RSNAData:
         """
         import SimpleITK as sitk
 
-        from ..intake.files import read_file
+        from ..intake.files import read_stored
+        from ..intake.labels import whole_numbers
 
         path = self._segmentation(uid)
         if path is None:
             return None
-        found, _ = read_file(path, Progress())
+        stored, _ = read_stored(path, Progress())
+        try:
+            found = CTVolume(whole_numbers(stored.voxels), stored.affine)
+        except InputError as error:
+            raise InputError(error.what, where=path, advice=error.advice) from error
         image = sitk.Resample(
             to_image(found), volume.shape[::-1], sitk.Transform(), sitk.sitkNearestNeighbor,
             volume.affine[:3, 3].tolist(), volume.spacing[::-1].tolist(), volume.directions.ravel().tolist(), 0.0,

@@ -171,14 +171,13 @@ def _read(folder: Path) -> Known:
 
 def _labels(path: Path, shape: tuple[int, int, int]) -> np.ndarray | None:
     """Labels on the CT's own voxels, or None when there is no such file. Raises InputError for another grid."""
-    import SimpleITK as sitk
+    from ...intake.files import read_stored
+    from ...intake.labels import whole_numbers
+    from ...progress import Progress
 
     if not path.exists():
         return None
-    try:
-        array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
-    except RuntimeError as error:
-        raise InputError("The true labels can't be read.", where=path) from error
+    array = whole_numbers(read_stored(path, Progress())[0].voxels)
     if array.shape != shape:
         raise InputError("The true labels do not lie on the CT's voxels.", where=path)
     return array

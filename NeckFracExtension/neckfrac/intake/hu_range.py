@@ -1,0 +1,171 @@
+"""Whether a volume's values can be Hounsfield units: where air and soft tissue lie, and slices against neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import InputError
+
+LOWEST, HIGHEST, BIN = -4000, 8000, 10  # HU; what lies beyond is counted at the ends
+SMOOTHING = 2.0  # bins (standard deviation); noise leaves no peaks of its own
+# The limits were set where they part good scans from wrong ones (Testing/intake/test_hu_range.py): heads and necks of
+# two scanners and a radiotherapy set, simulated ones with gains of 0.8 to 1.25 and offsets of 40 HU (SD), and each of
+# them with its offset lost, scaled by 0.5, 2 and 10, and moved by -976 HU.
+TISSUE_FROM, TISSUE_TO = -600, 2000  # HU; the largest peak here is the soft tissue's
+TISSUE_LIMIT, TISSUE_DOUBT = 330, 250  # HU; fat lies at -100, muscle at 50, brain at 35, all times the gain
+OFFSET_PEAK = (600, 1500)  # HU; where soft tissue lies without its offset of 1024; bone has no peak here
+OFFSET_SHARPNESS, OFFSET_SHARE = 4.0, 0.15
+BETWEEN, LEAST_PEAK = (-550, -350), 4.0  # HU where hardly anything lies but borders; the peak against those
+LEAST_SOFT = 0.6  # share of what is denser than lung: fat, muscle, brain and fluid
+DENSE_FROM, MOST_DENSE = 3000, 0.05  # HU, share; no implant takes that much of a neck
+AIR_TOO_LOW, AIR_TOO_DENSE, THIN, FAT = -1450, -600, -400, -60  # HU
+PADDING_FROM, MOST_PADDING = 2000, 0.01  # HU, share of voxels that have the highest value and nothing else
+LEAST_AIR, LEAST_VOXELS = 0.003, 100  # share of the voxels, voxels
+MOVED = 150  # HU between a slice and its neighbours, in the median of one tissue
+MOST_SAMPLED = 2**22  # voxels; larger volumes are counted at every second or third row and column
+GIVE_HU = "Give the CT in Hounsfield units: water is 0, air -1000."
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """How often each value occurs. counts: [HIGHEST - LOWEST + 1] of whole HU, padding left out.
+
+    lowest, highest: of all voxels. at_highest: share of voxels that have the highest value.
+    """
+
+    counts: np.ndarray
+    total: int
+    lowest: float
+    highest: float
+    at_highest: float
+
+    def share(self, lower: int, upper: int) -> float:
+        """Of all voxels, those with lower <= value < upper."""
+        lower, upper = (min(max(value, LOWEST), HIGHEST + 1) - LOWEST for value in (lower, upper))
+        return float(self.counts[lower:upper].sum() / max(self.total, 1))
+
+    @property
+    def smooth(self) -> tuple[np.ndarray, np.ndarray]:
+        """Middles of the bins (HU), and the smoothed counts."""
+        from scipy.ndimage import gaussian_filter1d
+
+        bins = self.counts[: (HIGHEST - LOWEST) // BIN * BIN].reshape(-1, BIN).sum(axis=1)
+        return np.arange(len(bins)) * BIN + LOWEST + BIN // 2, gaussian_filter1d(bins.astype(np.float64), SMOOTHING)
+
+
+def spectrum(voxels: np.ndarray) -> Spectrum:
+    """The values of a volume (finite numbers, [z, y, x]), slab by slab, without a copy of the volume.
+
+    Left out as padding: the lowest value, -1024 (what intake makes of padding), and the highest.
+    """
+    lowest, highest = float(voxels.min()), float(voxels.max())
+    step = max(int(np.ceil(np.sqrt(voxels.size / MOST_SAMPLED))), 1)
+    counts = np.zeros(HIGHEST - LOWEST + 1, np.int64)
+    slab = max(2**19 // max(voxels[0, ::step, ::step].size, 1), 1)
+    highest_count = 0
+    for start in range(0, len(voxels), slab):
+        values = voxels[start : start + slab, ::step, ::step].ravel()
+        highest_count += int(np.count_nonzero(values == voxels.dtype.type(highest)))
+        small = values.dtype.kind in "iu" and values.dtype.itemsize <= 2
+        whole = values.astype(np.int32 if small else np.float64)
+        whole = np.clip(whole if small else np.rint(whole), LOWEST, HIGHEST).astype(np.int32, copy=False)
+        counts += np.bincount(whole - LOWEST, minlength=len(counts))
+    total = int(counts.sum())
+    for value in {lowest, -1024.0}:
+        if value >= LOWEST:
+            counts[min(round(value), HIGHEST) - LOWEST] = 0
+    counts[min(max(round(highest), LOWEST), HIGHEST) - LOWEST] -= highest_count
+    return Spectrum(np.maximum(counts, 0), total, lowest, highest, highest_count / max(total, 1))
+
+
+def check_spectrum(found: Spectrum) -> list[str]:
+    """Warnings on values that may be no HU. Raises InputError for what can't be."""
+    if found.highest > PADDING_FROM and found.at_highest > MOST_PADDING:
+        raise InputError(
+            f"{100 * found.at_highest:.0f} % of the voxels have the highest value, {found.highest:.0f}: "
+            "that is padding or a damaged offset, not Hounsfield units.",
+            advice="Replace the padding by air (-1000 HU), or give the DICOM series.",
+        )
+    body = found.share(TISSUE_FROM, HIGHEST + 1)
+    if body * found.total < LEAST_VOXELS:
+        return ["Hardly any voxel of the volume is denser than air; is it a CT of a neck?"]
+    middles, smooth = found.smooth
+    tissue = _peak(middles, smooth, TISSUE_FROM, TISSUE_TO)
+    shifted = _peak(middles, smooth, *OFFSET_PEAK)
+    valley = float(smooth[(middles >= shifted - 350) & (middles < shifted - 200)].min())
+    soft = found.share(-300, 300)
+    sharp = smooth[middles == shifted][0] > OFFSET_SHARPNESS * valley
+    if sharp and found.share(*OFFSET_PEAK) > OFFSET_SHARE * soft:
+        raise InputError(
+            f"Soft tissue lies near {shifted} HU instead of 0: an offset of 1024 is missing, or the scale is wrong.",
+            advice=GIVE_HU,
+        )
+    if found.share(DENSE_FROM, HIGHEST + 1) > MOST_DENSE * body:
+        raise InputError(
+            f"{100 * found.share(DENSE_FROM, HIGHEST + 1) / body:.0f} % of what is no air lies above {DENSE_FROM} HU, "
+            "more than any implant: the scale is wrong.",
+            advice=GIVE_HU,
+        )
+    if abs(tissue) > TISSUE_LIMIT:
+        raise InputError(
+            f"The values have their peak near {tissue}, and soft tissue lies near 0 HU: offset or scale are wrong.",
+            advice=GIVE_HU,
+        )
+    between = float(np.median(smooth[(middles > BETWEEN[0]) & (middles < BETWEEN[1])]))
+    if smooth[middles == tissue][0] < LEAST_PEAK * between:
+        raise InputError(
+            "The values have no peak where soft tissue lies, near 0 HU: offset or scale are wrong.", advice=GIVE_HU
+        )
+    warnings = []
+    if abs(tissue) > TISSUE_DOUBT:
+        warnings.append(f"Soft tissue lies near {tissue} HU instead of 0: are these Hounsfield units?")
+    if soft < LEAST_SOFT * body:
+        warnings.append(
+            f"Only {100 * soft / body:.0f} % of what is no air has values of soft tissue: are these Hounsfield units?"
+        )
+    return warnings + _air_warnings(found)
+
+
+def _air_warnings(found: Spectrum) -> list[str]:
+    """Air that is not near -1000 HU: the scale is another one."""
+    low = np.array(found.counts[1 : AIR_TOO_LOW - LOWEST])
+    # Single values are padding of several kinds; air has noise.
+    low[np.argsort(low)[-3:]] = 0
+    if low.sum() > LEAST_AIR * found.total:
+        return [f"Air lies below {AIR_TOO_LOW} HU instead of near -1000: the scale is wrong."]
+    if -1250 <= found.lowest <= -800 and found.lowest != -1024:  # air without noise
+        return []
+    thin, air = found.share(LOWEST, THIN), found.share(LOWEST, AIR_TOO_DENSE)
+    if thin > LEAST_AIR and air < 0.3 * thin:
+        return ["Air lies above -600 HU instead of near -1000: the scale is wrong."]
+    if found.share(LOWEST, FAT) == 0:
+        return ["Beside padding there is neither air nor fat in the volume: are these Hounsfield units?"]
+    return []
+
+
+def _peak(middles: np.ndarray, smooth: np.ndarray, lower: int, upper: int) -> int:
+    """Where (HU) the smoothed counts are largest within [lower, upper)."""
+    return int(middles[np.argmax(np.where((middles >= lower) & (middles < upper), smooth, -1.0))])
+
+
+def odd_slices(voxels: np.ndarray, axis: int) -> list[int]:
+    """Slices along an axis whose values are moved against both neighbours (HU), as with another offset.
+
+    Compared is where both neighbours show soft tissue, or both show air: an anatomical border moves neither.
+    """
+    slices = np.moveaxis(voxels, axis, 0)
+    step = max(int(np.sqrt(slices[0].size)) // 40, 1)
+    # One value in a column of the slices against those before and after it: [slice, row, column] of about 40 x 40.
+    sample = slices[:, step // 2 :: step, step // 2 :: step].astype(np.float32).reshape(len(slices), -1)
+    found = []
+    for number in range(1, len(sample) - 1):
+        before, own, after = sample[number - 1 : number + 2]
+        between = (before + after) / 2
+        for lower, upper in ((-300, 300), (-1300, -700)):
+            alike = (np.minimum(before, after) > lower) & (np.maximum(before, after) < upper)
+            if np.count_nonzero(alike) >= 30 and abs(np.median((own - between)[alike])) > MOVED:
+                found.append(number)
+                break
+    return found
