@@ -11,7 +11,7 @@ from .dicom_grids import few
 from .dicom_headers import Frame
 
 SIDEWAYS = 1.0  # mm, or a pixel: by which a slice may lie beside the line through its neighbours
-REGULAR = 0.9  # of the distances that must be alike before one that is not is called an error
+REGULAR = 0.85  # of the distances that must be alike before one that is not is called an error
 ALIKE = 0.1  # of the usual distance
 FEWEST = 6  # slices that show a line
 
