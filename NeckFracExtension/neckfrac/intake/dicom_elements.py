@@ -5,12 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import date, datetime
+from functools import cache
+
+
+@cache
+def _tag(keyword: str):
+    """The element's tag; looked up once, as a header is asked for many that it lacks."""
+    from pydicom.tag import Tag
+
+    return Tag(keyword)
 
 
 def value(dataset, keyword: str):
     """The element's value; None where there is none, or none that its type allows (a broken private writer)."""
+    if dataset is None or not keyword or _tag(keyword) not in dataset:
+        return None
     try:
-        return None if dataset is None else dataset.get(keyword)
+        return dataset[_tag(keyword)].value
     except Exception:  # pydicom converts on access, and raises nearly everything
         return None
 
@@ -47,10 +58,10 @@ def number(dataset, keyword: str) -> float | None:
 
 def number_or_nan(dataset, keyword: str) -> float | None:
     """A number; None where the element is missing or empty, NaN where it holds something else than a finite number."""
-    if dataset is None or keyword not in dataset:
+    if dataset is None or _tag(keyword) not in dataset:
         return None
     try:
-        found = dataset.get(keyword)
+        found = dataset[_tag(keyword)].value
         if found is None or found == "":
             return None
         found = float(found)
