@@ -127,3 +127,23 @@ def enhanced(hu: np.ndarray, spacing: tuple[float, float, float], origin: Sequen
         frames.append(group)
     dataset.PerFrameFunctionalGroupsSequence = frames
     return dataset
+
+
+def without_preamble(path: Path, *, first: int = 0, implicit: bool = False, little: bool = True) -> Path:
+    """The file's data set as it was stored before DICOM files had a preamble, without an extension.
+
+    first: tag of the element that it is to begin with; those before it are left out.
+    """
+    from pydicom import dcmread, dcmwrite
+
+    dataset = dcmread(path)
+    if first > 0x00030000:
+        plain = Dataset({tag: element for tag, element in dataset.items() if tag >= first})
+        if not little:
+            plain.PixelData = np.frombuffer(plain.PixelData, "<u2").astype(">u2").tobytes()
+        dcmwrite(path.with_suffix(""), plain, implicit_vr=implicit, little_endian=little, enforce_file_format=False)
+    else:
+        # The file's meta elements (group 2) are kept, the preamble and its prefix are not.
+        path.with_suffix("").write_bytes(path.read_bytes()[132:])
+    path.unlink()
+    return path.with_suffix("")

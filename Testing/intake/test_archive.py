@@ -132,3 +132,69 @@ def test_cancelling_while_unpacking_leaves_nothing_behind(study_zip):
 
     with pytest.raises(Cancelled):
         read_study(study_zip, progress=Progress(cancelled=cancelled))
+
+
+LONG = "d" * 300
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        lambda n: f"{LONG}{n:03d}.dcm",
+        lambda n: f"{LONG}/{n:03d}.dcm",
+        lambda n: "/".join(["deep"] * 1200) + f"/{n:03d}.dcm",
+        lambda n: f"{'ü' * 140}{n:03d}.dcm",
+        lambda n: f"a:b/{n:03d}?*<>|.dcm" if n else "plain.dcm",
+        lambda n: f"{n:03d}\x07\n.dcm",
+        lambda n: f"con.{n}/aux.dcm",
+        lambda n: f"{n} / . /x ",
+        lambda n: "same.dcm",
+        lambda n: "".join(c.upper() if n >> i & 1 else c for i, c in enumerate("abcdef")) + ".dcm",
+        lambda n: "IM" if n == 0 else f"IM/{n:03d}.dcm",
+        lambda n: f"IM/{n:03d}" if n < 25 else "im",
+        lambda n: f"\u202e\u0000{n}",
+    ],
+    ids=["long file", "long folder", "deep", "long in bytes", "odd", "control", "reserved", "blanks", "same",
+         "case", "file and folder", "folder and file", "direction"],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_members_of_any_name_are_read(tmp_path, names):
+    with zipfile.ZipFile(tmp_path / "study.zip", "w") as target:
+        for number, path in enumerate(write_series(tmp_path / "dicom", head())):
+            name = names(number)
+            if ":" in name.split("/")[0]:
+                name = f"x/{name}"  # a colon in the first part may be a drive, and is refused
+            target.writestr(name, path.read_bytes())
+    np.testing.assert_array_equal(read_study(tmp_path / "study.zip").volume.voxels, head())
+
+
+def test_a_hidden_file_of_a_long_name_stays_hidden(study_zip):
+    with zipfile.ZipFile(study_zip, "a") as target:
+        target.writestr(f"__MACOSX/CD/._{LONG}.dcm", b"\0\5\x16\7")
+    np.testing.assert_array_equal(read_study(study_zip).volume.voxels, head())
+
+
+def test_a_compression_that_is_not_supported_is_said(study_zip):
+    content = bytearray(study_zip.read_bytes())
+    for mark, place in ((b"PK\x01\x02", 10), (b"PK\x03\x04", 8)):
+        start = content.find(mark)
+        while start >= 0:
+            content[start + place] = 97  # WavPack
+            start = content.find(mark, start + 4)
+    study_zip.write_bytes(content)
+    with pytest.raises(InputError, match="compressed in a way that is not supported"):
+        read_study(study_zip)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_damaged_archives_are_refused_or_read(study_zip, seed):
+    """Whatever bytes change, nothing but an InputError comes of it."""
+    content = np.frombuffer(study_zip.read_bytes(), np.uint8).copy()
+    random = np.random.default_rng(seed)
+    # The directory at the end is where an archive's structure is.
+    content[-random.integers(1, 1500, 4)] = random.integers(0, 256, 4)
+    study_zip.write_bytes(content.tobytes())
+    try:
+        read_study(study_zip)
+    except InputError as error:
+        assert error.exit_code == 2

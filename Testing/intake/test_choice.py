@@ -55,6 +55,20 @@ def test_equal_series_are_listed_and_refused(tmp_path):
     assert "--series" in caught.value.advice and "Neck one" in caught.value.advice and "Neck two" in caught.value.advice
 
 
+def test_the_first_line_of_the_advice_says_the_numbers(tmp_path):
+    """A worklist's row has no room for more."""
+    add(tmp_path, 2, "Neck one"), add(tmp_path, 14, "Neck two")
+    with pytest.raises(InputError) as caught:
+        read_study(tmp_path)
+    assert "number (2, 14)" in caught.value.advice.splitlines()[0]
+
+
+def test_none_that_can_be_read_says_the_numbers(tmp_path):
+    add(tmp_path, 2, "a", PixelSpacing=None), add(tmp_path, 14, "b", PixelSpacing=None)
+    with pytest.raises(InputError, match=r"None of the 2 series \(numbers 2, 14\)"):
+        read_study(tmp_path)
+
+
 def test_a_localizer_and_a_report_beside_the_only_ct_need_no_choice_and_no_warning(tmp_path):
     add(tmp_path, 5, "Neck")
     add(tmp_path, 6, "Dose", Modality="SR")

@@ -134,7 +134,7 @@ def test_several_images_of_one_place_are_no_volume():
         ("SC_rgb.dcm", "secondary capture"),
         ("mlut_18.dcm", "secondary capture"),
         ("vlut_04.dcm", "secondary capture"),
-        ("eCT_Supplemental.dcm", "not HU"),
+        ("eCT_Supplemental.dcm", "no bone"),  # in an unspecified unit
         ("693_J2KR.dcm", "one slice only"),
         ("bad_sequence.dcm", "one slice only"),
         ("explicit_VR-UN.dcm", "one slice only"),

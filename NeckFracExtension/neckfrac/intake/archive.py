@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import lzma
 import re
 import shutil
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -22,6 +25,14 @@ MOST_BYTES = 8 * 2**30
 MOST_RATIO = 200
 RATIO_FREE = 256 * 2**20  # bytes below which the ratio is not looked at
 _CHUNK = 2**20
+# Bytes; file systems take 255 a name, Windows 260 a path, of which the temporary folder's needs its share.
+LONGEST_NAME, LONGEST_PATH = 150, 180
+SUFFIX = 12  # characters at a name's end in which its endings are looked for
+_PLAIN = re.compile(r"(\.[A-Za-z0-9]{1,6}){1,2}")
+_UNWRITABLE = re.compile(r'[\x00-\x1f<>:"|?*\x7f]')
+_RESERVED = frozenset(
+    ("CON", "PRN", "AUX", "NUL", *(f"{device}{n}" for device in ("COM", "LPT") for n in range(1, 10)))
+)
 _DATA_FILE = re.compile(rb"^\s*(?:ElementDataFile\s*=|data ?file\s*:)\s*(\S.*?)\s*$", re.IGNORECASE | re.MULTILINE)
 
 
@@ -37,8 +48,18 @@ def unpacked(path: Path, progress: Progress, share: float = 0.2) -> Iterator[Pat
         try:
             with zipfile.ZipFile(path) as archive:
                 _unpack(archive, path, folder, progress, share)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
-            raise InputError("The zip archive is truncated or corrupt.", where=path, advice="Pack it again.") from error
+        except NotImplementedError as error:
+            raise InputError(
+                "The zip archive is compressed in a way that is not supported.", where=path, advice=_UNPACK
+            ) from error
+        except PermissionError as error:
+            raise InputError("A file may not be read.", where=path, advice="Check who may read it.") from error
+        except OSError as error:
+            if error.errno in _FULL:
+                raise _no_room(path) from error
+            raise _corrupt(path) from error
+        except _BROKEN as error:
+            raise _corrupt(path) from error
         try:
             yield folder
         except InputError as error:
@@ -49,16 +70,34 @@ def unpacked(path: Path, progress: Progress, share: float = 0.2) -> Iterator[Pat
             raise type(error)(error.what, where=where, advice=error.advice) from error
 
 
+# What zipfile and its decompressors raise on damaged archives; a ValueError is a name that can't be decoded, too.
+_BROKEN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, struct.error, OverflowError,
+           RuntimeError)  # fmt: skip
+
+
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows has no quota error
+
+
+def _corrupt(path: Path) -> InputError:
+    return InputError("The zip archive is truncated or corrupt.", where=path, advice="Pack it again.")
+
+
+def _no_room(path: Path, total: int = 0) -> InputError:
+    size = f" ({total / 2**30:.1f} GB)" if total else ""
+    return InputError(
+        f"There is no room to unpack the zip archive{size}.",
+        where=path,
+        advice="Free some space in the folder for temporary files.",
+    )
+
+
 def _unpack(archive: zipfile.ZipFile, path: Path, folder: Path, progress: Progress, share: float) -> None:
     members = [member for member in archive.infolist() if not member.is_dir()]
     _check(members, path, folder)
     total, written = max(sum(member.file_size for member in members), 1), 0
-    targets: set[Path] = set()
-    for number, member in enumerate(members):
-        target = _target(member, path, folder)
-        if target in targets:  # two names that a case-insensitive or renaming step made one
-            target = target.with_name(f"{number}-{target.name}")
-        targets.add(target)
+    names = _names(members, path)
+    for member, name in zip(members, names, strict=True):
+        target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         size = 0
         with archive.open(member) as source, target.open("wb") as stream:
@@ -88,21 +127,56 @@ def _check(members: list[zipfile.ZipInfo], path: Path, folder: Path) -> None:
             advice=_UNPACK,
         )
     if total + 2**20 > shutil.disk_usage(folder).free:
-        raise InputError(
-            f"There is no room to unpack the zip archive ({total / 2**30:.1f} GB).",
-            where=path,
-            advice="Free some space in the folder for temporary files.",
-        )
+        raise _no_room(path, total)
 
 
-def _target(member: zipfile.ZipInfo, path: Path, folder: Path) -> Path:
-    """Where the member goes; raises InputError for one that would leave `folder` or is a link."""
+def _names(members: list[zipfile.ZipInfo], path: Path) -> list[PurePosixPath]:
+    """Where in the folder each member goes: under its own name, or a made one where that can't be written.
+
+    That is so for names that are too long or deep for a file system, hold characters that some can't write, or would
+    be one with another's (they are twice in the archive, differ in case only, or are another's folder).
+    Raises InputError for names that lead out of the folder, and for links.
+    """
+    wanted = [_checked(member, path) for member in members]
+    folders = {parent.as_posix().casefold() for name in wanted for parent in name.parents}
+    taken: set[str] = set()
+    found = []
+    for number, name in enumerate(wanted):
+        key = name.as_posix().casefold()
+        if not _writable(name) or key in taken or key in folders:
+            # The number keeps the archive's order; the ending tells what the file is.
+            ending = "".join(PurePosixPath(name.name[-SUFFIX:]).suffixes)
+            # What is passed over as hidden stays hidden.
+            hidden = "." if any(part.startswith((".", "__MACOSX")) for part in name.parts) else ""
+            name = PurePosixPath(f"{hidden}member-{number:05d}{ending if _PLAIN.fullmatch(ending) else ''}")
+            key = name.as_posix()
+        taken.add(key)
+        found.append(name)
+    return found
+
+
+def _writable(name: PurePosixPath) -> bool:
+    """Whether every file system can hold a file of this name below a temporary folder."""
+    try:
+        lengths = [len(part.encode()) for part in name.parts]
+    except UnicodeEncodeError:
+        return False
+    if max(lengths) > LONGEST_NAME or sum(lengths) + len(lengths) > LONGEST_PATH:
+        return False
+    return not any(
+        _UNWRITABLE.search(part) or part.endswith((".", " ")) or part.split(".")[0].upper() in _RESERVED
+        for part in name.parts
+    )
+
+
+def _checked(member: zipfile.ZipInfo, path: Path) -> PurePosixPath:
+    """The member's name; raises InputError for one that would leave the folder or is a link."""
     name = PurePosixPath(member.filename.replace("\\", "/"))
     if name.is_absolute() or ".." in name.parts or any(":" in part for part in name.parts[:1]) or not name.parts:
         raise InputError("The zip archive holds a name that leads out of its folder.", where=path, advice=_UNPACK)
     if stat.S_ISLNK(member.external_attr >> 16):
         raise InputError("The zip archive holds a link.", where=path, advice=_UNPACK)
-    return folder.joinpath(*name.parts)
+    return name
 
 
 def _check_data_file(header: Path, path: Path) -> None:

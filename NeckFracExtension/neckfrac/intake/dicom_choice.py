@@ -10,14 +10,14 @@ import numpy as np
 
 from ..errors import InputError
 from .dicom_headers import Frame
+from .dicom_kernels import kernel_kind
 from .dicom_series import Stack, arrange
 
 SHORT = 60.0  # mm; less than half a cervical spine
 MOST_LISTED = 40  # lines of an error
+MOST_NUMBERS = 12  # in a line
 SAME_SPACING = 1.1  # spacings within a tenth of the thinnest count as equal
 _NECK = re.compile(r"neck|c[-_ ]?spine|\bc[-_ ]?sp\b|cervi|\bhws\b|halswirbel", re.IGNORECASE)
-_BONE = re.compile(r"bone|edge|detail|osseous|\boss?\b|knochen|ybone|sharp", re.IGNORECASE)
-_SOFT = re.compile(r"soft|stand|\bstd\b|brain|weichteil|smooth", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -82,30 +82,6 @@ def candidates(groups: Sequence[list[Frame]]) -> list[Candidate]:
     return found
 
 
-def kernel_kind(kernel: str, description: str = "") -> str:
-    """bone, soft or '' (unknown) from the reconstruction kernel, else from the series description.
-
-    Siemens: a letter or two and a number, sharp from 50 on (B60s, Br64f, Hr59); Canon: FC30...FC39 and
-    FC80...FC86 bone, FC01...FC19 soft; Philips: YA...YE, D and E sharp, A and B soft; GE: by name.
-    """
-    kernel = kernel.strip()
-    if siemens := re.fullmatch(r"[ABHIJSTUQ][a-z]?(\d\d)[a-z]?(\\.*)?", kernel):
-        return "bone" if int(siemens[1]) >= 50 else "soft"
-    if canon := re.match(r"FC(\d\d)", kernel):
-        number = int(canon[1])
-        return "bone" if 30 <= number < 40 or 80 <= number <= 86 else "soft" if number < 20 else ""
-    if kernel in ("YA", "YB", "YC", "YD", "YE", "D", "E"):
-        return "bone"
-    if kernel in ("A", "B", "SA", "SB", "UA", "UB"):
-        return "soft"
-    for text in (kernel, description):
-        if _BONE.search(text):
-            return "bone"
-        if _SOFT.search(text):
-            return "soft"
-    return ""
-
-
 def choose(found: Sequence[Candidate], series: str | None) -> tuple[Candidate, list[str]]:
     """The series to read, with a warning where it was chosen among several.
 
@@ -135,7 +111,10 @@ def choose(found: Sequence[Candidate], series: str | None) -> tuple[Candidate, l
     if not usable:
         if len(found) == 1:
             raise found[0].error
-        raise InputError("None of the series is a CT that can be read.", advice=f"There are:\n{listing}")
+        raise InputError(
+            f"None of the {len(found)} series (numbers {_numbers(found)}) is a CT that can be read.",
+            advice=f"There are:\n{listing}",
+        )
     if len(usable) == 1:
         # Reports, localizers and captures beside it are usual, but another CT is worth a word.
         rest = [c for c in found if c.stack is None and c.summary.modality == "CT"]
@@ -143,18 +122,24 @@ def choose(found: Sequence[Candidate], series: str | None) -> tuple[Candidate, l
     if len({(c.frames[0].file.patient_id, c.frames[0].file.study_uid) for c in usable}) > 1:
         raise InputError(
             "There are several patients or studies here.",
-            advice=f"Give one study's folder, or choose with --series UID or number:\n{listing}",
+            advice=f"Give one study's folder, or choose with --series UID or number ({_numbers(usable)}):\n{listing}",
         )
     chosen = _clear(usable)
     if chosen is None:
         raise InputError(
             "There are several CT series, and none was chosen.",
-            advice=f"Choose one with --series UID or number:\n{listing}",
+            advice=f"Choose one with --series, by UID or number ({_numbers(usable)}):\n{listing}",
         )
     return chosen, [
         f"Of {len(usable)} CT series this one was read: {chosen.summary}. "
         "Another is chosen with --series UID or number."
     ]
+
+
+def _numbers(usable: Sequence[Candidate]) -> str:
+    """The series' numbers, in the line that a worklist shows of an error."""
+    numbers = ["-" if c.summary.number is None else str(c.summary.number) for c in usable]
+    return ", ".join(numbers[:MOST_NUMBERS]) + (" and others" if len(numbers) > MOST_NUMBERS else "")
 
 
 def _clear(usable: Sequence[Candidate]) -> Candidate | None:

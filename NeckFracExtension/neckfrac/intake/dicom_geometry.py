@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import InputError
 from ..progress import Progress
 from ..volume import CTVolume
+from .checks import MOST_VOXELS
 
 # Positions are written with few decimals; an error of a twentieth of a millimetre, or of a slice
 # distance, is below what rounding and the table's motion leave.
@@ -141,6 +142,7 @@ def place(voxels: np.ndarray, geometry: StackGeometry, progress: Progress, begin
     lowest = shifts.min(axis=0)
     affine[:3, 3] += affine[:3, :2] @ lowest
     shifts = shifts - lowest
+    _check_room(voxels.shape, geometry, shifts.max(axis=0))
     extra = np.ceil(shifts.max(axis=0) - 1e-6).astype(int)
     count = round(geometry.distances[-1] / geometry.step) + 1
     shape = (count, voxels.shape[1] + extra[1], voxels.shape[2] + extra[0])
@@ -161,6 +163,22 @@ def place(voxels: np.ndarray, geometry: StackGeometry, progress: Progress, begin
         mixed = placed[below] if weight == 0 else (1 - weight) * placed[below] + weight * placed[below + 1]
         result[number] = np.clip(np.rint(mixed), -1024, 32767)
     return CTVolume(result, affine)
+
+
+def _check_room(shape: tuple[int, ...], geometry: StackGeometry, shift: np.ndarray) -> None:
+    """Raise InputError where slices ([n, row, column]) shifted by up to `shift` (x, y) pixels are no scan of one body.
+
+    No gantry leans more than about 30 degrees, and no grid that slices are placed on may outgrow a volume.
+    """
+    reach, way = float((shift * geometry.pixel).max()), float(geometry.distances[-1])
+    wide = max(shape[1] * geometry.pixel[1], shape[2] * geometry.pixel[0])
+    voxels = (way / geometry.step + 1) * (shape[1] + shift[1] + 1) * (shape[2] + shift[0] + 1)
+    if reach > way + wide or voxels > MOST_VOXELS:
+        raise InputError(
+            f"The slices are shifted against each other by {reach:.4g} mm, over {way:.4g} mm along the scan: "
+            "that is no scan of one body, or too large a volume.",
+            advice="Export it from the archive with its original header.",
+        )
 
 
 def _shifted(voxels: np.ndarray, shift: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -9,12 +9,15 @@ import numpy as np
 
 from ..errors import InputError
 from ..progress import Progress
-from .dicom_headers import Frame, quiet_pydicom
+from .checks import AIR_BELOW
+from .dicom_agreement import check_intercepts, padding_range, reading_of_most, without_unused_bits
+from .dicom_headers import Frame, known_syntax, quiet_pydicom
 
 AIR = -1024  # HU; nothing is thinner than air (-1000), so what lies lower is padding
 HIGHEST = 32767  # int16
 # A padding value among tissue values can't be told from tissue (0 HU is water), so it is left alone.
 TISSUE = (-500.0, 3071.0)
+THIN = 1e-3  # of a neck's voxels are air or fat, at least; noise alone reaches fewer
 
 
 def decode(frames: Sequence[Frame], progress: Progress, begin: float = 0.0, end: float = 1.0) -> np.ndarray:
@@ -22,8 +25,9 @@ def decode(frames: Sequence[Frame], progress: Progress, begin: float = 0.0, end:
 
     Steps `progress` from `begin` to `end`. Raises InputError for pixels that can't be decoded.
     """
-    first = frames[0].file
-    voxels = np.empty((len(frames), first.rows, first.columns), dtype=np.int16)
+    voxels = None
+    shape = (len(frames), frames[0].file.rows, frames[0].file.columns)
+    usual = reading_of_most(frames)
     opened: tuple[Path | None, object] = (None, None)
     with quiet_pydicom():
         for number, frame in enumerate(frames):
@@ -31,8 +35,31 @@ def decode(frames: Sequence[Frame], progress: Progress, begin: float = 0.0, end:
                 progress.step(begin + (end - begin) * number / len(frames))
             if opened[0] != frame.file.path:
                 opened = (frame.file.path, _open(frame))
-            voxels[number] = to_hu(_pixels(opened[1], frame), frame)
+            stored = _pixels(opened[1], frame)
+            usual.check(stored, frame)
+            if voxels is None:
+                # Only now: a compressed slice's size is a claim until one has been decoded.
+                voxels = np.empty(shape, dtype=np.int16)
+            voxels[number] = to_hu(stored, frame)
+    check_intercepts(voxels, frames)
+    if any(frame.slope is None or frame.intercept is None for frame in frames):
+        _check_unscaled(voxels, frames[0])
     return voxels
+
+
+def _check_unscaled(voxels: np.ndarray, frame: Frame) -> None:
+    """Raise InputError where values without a rescale lack air and fat, so that an offset must be missing.
+
+    Whatever lies at the lowest value that is kept is padding; without it, some voxel of a neck is air or fat.
+    """
+    held = voxels > AIR
+    if held.any() and (held & (voxels < AIR_BELOW)).sum() < THIN * held.sum():
+        raise InputError(
+            f"The series does not say how its values become HU, and up to {voxels.max()} (padding aside) "
+            "they hold no air and no fat: an offset of 1024 may be missing.",
+            where=frame.where,
+            advice="Export it from the archive with its original header.",
+        )
 
 
 def to_hu(stored: np.ndarray, frame: Frame) -> np.ndarray:
@@ -49,18 +76,10 @@ def to_hu(stored: np.ndarray, frame: Frame) -> np.ndarray:
         hu = np.rint(stored.astype(np.float32) * np.float32(slope) + np.float32(intercept))
     np.clip(hu, AIR, HIGHEST, out=hu)
     if frame.file.padding is not None:
-        lower, upper = _padding(frame, stored.dtype)
+        lower, upper = padding_range(frame.file.padding, stored.dtype)
         if not TISSUE[0] <= slope * upper + intercept <= TISSUE[1]:
             hu[(stored >= lower) & (stored <= upper)] = AIR
     return hu.astype(np.int16)
-
-
-def _padding(frame: Frame, dtype: np.dtype) -> tuple[float, float]:
-    """The padding range as the pixels' type reads it: some writers store -2000 as 63536."""
-    lower, upper = frame.file.padding
-    if np.issubdtype(dtype, np.signedinteger) and upper > np.iinfo(np.int16).max:
-        lower, upper = (value - 65536 if value > np.iinfo(np.int16).max else value for value in (lower, upper))
-    return min(lower, upper), max(lower, upper)
 
 
 def _open(frame: Frame):
@@ -82,9 +101,17 @@ def _pixels(dataset, frame: Frame) -> np.ndarray:
     """Stored values [row, column] of the frame."""
     from pydicom.pixels import pixel_array
 
+    syntax = str(dataset.file_meta.TransferSyntaxUID)
+    if not known_syntax(syntax):
+        raise InputError(
+            f"The pixels are written in a transfer syntax that is not known ({syntax}).",
+            where=frame.where,
+            advice="Export the series uncompressed.",
+        )
     try:
         if _has_decoder(dataset.file_meta.TransferSyntaxUID):
-            pixels = pixel_array(dataset, index=frame.index or 0)
+            raw = pixel_array(dataset, index=frame.index or 0, correct_unused_bits=False)
+            pixels = without_unused_bits(raw, frame, dataset)
         else:
             pixels = _pixels_through_itk(dataset, frame)
     except InputError:

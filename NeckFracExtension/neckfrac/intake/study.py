@@ -60,10 +60,11 @@ def read_study(source: Source, *, series: str | None = None, progress: Progress 
         else:
             found = _dicom_series(paths, name, progress, 0.3)
             chosen, warnings = choose(found, None if series is None else str(series))
-            warnings = warnings + list(chosen.stack.warnings)
-            volume = _dicom_volume(chosen, progress)
+            warnings = [*warnings, *chosen.stack.warnings, *_passed_over(paths, found)]
             identity = _identity(chosen, name)
         try:
+            if not volume_file:
+                volume = _dicom_volume(chosen, progress)
             # A file's values were looked at as they are stored, before padding became air.
             warnings = [*warnings, *check_volume(volume, values=volume_file is None)]
         except InputError as error:
@@ -172,6 +173,16 @@ def _dicom_series(paths: list[Path], source: str, progress: Progress, share: flo
     if not frames:
         raise InputError("Nothing here can be read as a CT.", where=source, advice=_FORMATS)
     return candidates(group_series(frames))
+
+
+def _passed_over(paths: list[Path], found: Sequence[Candidate]) -> list[str]:
+    """A sentence on how many of the files were no DICOM; an index (DICOMDIR) is expected beside images."""
+    read = {frame.file.path for candidate in found for frame in candidate.frames}
+    count = sum(path not in read and path.name.upper() != "DICOMDIR" for path in paths)
+    if not count:
+        return []
+    were = "1 file is no DICOM image and was" if count == 1 else f"{count} files are no DICOM images and were"
+    return [f"{were} passed over; {len(read)} were looked at."]
 
 
 def _dicom_volume(chosen: Candidate, progress: Progress) -> CTVolume:
