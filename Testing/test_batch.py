@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +26,8 @@ from neckfrac.findings import Analysis, Findings, Naming, VertebraFinding
 from neckfrac.intake.many import find_studies
 from neckfrac.output.worklist import CSV, JSON, WHOLE, Worklist, WorklistRow
 from neckfrac.progress import Progress
+
+ENGINE = Path(__file__).parents[1] / "NeckFracExtension"
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -39,11 +45,12 @@ class FakeEngine:
             raise ValueError("no luck")
         levels = [VertebraFinding(name, "not seen") for name in LEVEL_NAMES]
         status = "positive" if probability >= 0.5 else "negative"
+        patient = 0.4 if probability == 0.75 else probability  # 0.75: one level is above, the patient below
         levels[3] = VertebraFinding("C4", status, probability, {}, 0.5, None, None, (5.0, 5.0, 5.0), 1.0)
         naming = Naming(False, "C3–C4", ("C4–C5",), 0.6, "Neither C1 nor C2 is in view.")
         progress.warn(f"Study {len(self.seen)}: the brightest voxel decides.")
         findings = Findings(
-            study.identity, tuple(levels), status, probability, {}, 0.5, operating_point,
+            study.identity, tuple(levels), status, patient, {}, 0.5, operating_point,
             warnings=tuple(progress.warnings), naming=naming if probability < 0.3 else Naming(),
         )  # fmt: skip
         empty = np.zeros(study.volume.shape, np.uint8)
@@ -208,12 +215,21 @@ def test_cancelling_leaves_what_was_finished_and_a_consistent_worklist(folder, t
 
 def test_what_a_killed_run_left_unfinished_is_removed_and_what_is_not_ours_stays(tmp_path):
     folder, results = write_volume(tmp_path / "mild.nrrd", 0.2), tmp_path / "results"
+    others = [".vscode-insiders", ".venv-research", ".mild-ab12_x9z", ".neckfrac-cache", ".neckfrac-0123456789ab"]
+    for name in others:
+        (results / name).mkdir(parents=True)
+        (results / name / "mine").write_text("mine")
+    code = (
+        "import os, sys, pathlib; from neckfrac.workspace import claim\n"
+        "workspace = claim(pathlib.Path(sys.argv[1])); (workspace.new / 'ct.nrrd').write_text('the CT')\n"
+        "print(workspace.folder, flush=True); os.kill(os.getpid(), 9)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ENGINE)}
+    killed = subprocess.run([sys.executable, "-c", code, results / "killed"], env=environment, capture_output=True)
+    left = Path(killed.stdout.decode().strip())
+    assert left.parent == results and (left / "new" / "ct.nrrd").exists()
     run(folder, results)
-    (results / ".mild-ab12_x9z").mkdir()
-    (results / ".mild-ab12_x9z" / "ct.nrrd").write_text("the patient's CT")
-    (results / ".mine").mkdir()
-    run(folder, results)
-    assert not (results / ".mild-ab12_x9z").exists() and (results / ".mine").exists()
+    assert not left.exists() and all((results / name / "mine").read_text() == "mine" for name in others)
 
 
 def test_a_folder_that_is_no_result_is_never_replaced(tmp_path):
@@ -260,6 +276,143 @@ def test_progress_tells_which_study_and_never_falls(tmp_path):
     assert fractions[[stage for stage, _ in told].index("2 of 2: Reading the study")] == 0.5
 
 
+# --- what one study does ends no batch -----------------------------------------------------------
+
+
+def row_of(worklist, name):
+    return next(row for row in worklist.rows if row.study == name)
+
+
+@pytest.fixture
+def three(tmp_path):
+    for name in "abc":
+        write_volume(tmp_path / "in" / f"{name}.nrrd", 0.2)
+    return tmp_path / "in"
+
+
+FAULTS = [
+    ValueError("all the input array dimensions must match"),
+    OSError(28, "No space left on device"),
+    MemoryError(),
+    RecursionError("too deep"),
+    InputError("This can't be written."),
+    UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed"),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+@pytest.mark.parametrize("place", ["pictures.panels", "scene_file.write_scene", "tables.write_json", "report.report"])
+def test_a_study_whose_result_can_not_be_written_is_a_row_and_the_next_goes_on(
+    three, tmp_path, monkeypatch, fault, place
+):
+    import importlib
+
+    module = importlib.import_module(f"neckfrac.output.{place.split('.')[0]}")
+    works, name = getattr(module, place.split(".")[1]), place.split(".")[1]
+    writings = []
+
+    def fail(*arguments, **options):
+        writings.append(arguments)
+        if len(writings) == 2:
+            raise fault
+        return works(*arguments, **options)
+
+    monkeypatch.setattr(module, name, fail)
+    worklist, _ = run(three, tmp_path / "out")
+    assert [bool(row_of(worklist, f"{name}.nrrd").error) for name in "abc"] == [False, True, False]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {JSON, CSV, "a", "c"}
+    monkeypatch.undo()
+    worklist, engine = run(three, tmp_path / "out")
+    assert len(engine.seen) == 1 and not any(row.error for row in worklist.rows)
+
+
+@pytest.mark.parametrize("place", ["FoundStudy.fingerprint", "_folder_name", "_same"])
+def test_a_fault_before_the_analysis_is_a_row_too_also_when_the_batch_goes_on(three, tmp_path, monkeypatch, place):
+    run(three, tmp_path / "out")
+    write_volume(three / "c.nrrd", 0.9)
+    calls = []
+
+    def fail(*_):
+        calls.append(1)
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr(f"neckfrac.batch.{place}", fail)
+    worklist, engine = run(three, tmp_path / "out")
+    assert len(calls) == 3 and [row.error for row in worklist.rows] == ["Unexpected RuntimeError: no luck"] * 3
+    monkeypatch.undo()
+    worklist, _ = run(three, tmp_path / "out")
+    assert not any(row.error for row in worklist.rows)
+
+
+def test_networks_that_can_not_be_loaded_end_the_batch_at_once_but_not_once_they_were(three, tmp_path):
+    def load():
+        raise InputError("There is no network.")
+
+    with pytest.raises(InputError, match="no network"):
+        analyze_batch(find_studies(three), tmp_path / "out", load, made_with="")
+    engines = []
+
+    def load_once():
+        engines.append(1)
+        if len(engines) == 2:
+            raise MemoryError
+        return FakeEngine()
+
+    write_volume(three / "a.nrrd", -0.2)
+    worklist = analyze_batch(find_studies(three), tmp_path / "out", load_once, made_with="")
+    assert [bool(row_of(worklist, f"{name}.nrrd").error) for name in "abc"] == [True, True, False]
+
+
+def test_a_worklist_that_is_locked_for_a_while_loses_no_row(three, tmp_path, monkeypatch):
+    import neckfrac.output.worklist as worklists
+
+    replace, tries = os.replace, []
+
+    def locked(source, target):
+        tries.append(target)
+        if 3 <= len(tries) <= 8:
+            raise PermissionError(13, "The file is open in another program")
+        replace(source, target)
+
+    monkeypatch.setattr(worklists.os, "replace", locked)
+    run(three, tmp_path / "out")
+    assert len(Worklist.read(tmp_path / "out").rows) == 3
+
+
+def test_a_name_that_is_no_text_ends_no_batch(tmp_path):
+    try:
+        os.mkdir(os.fsencode(tmp_path / "in") + b"\xff")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    folder = Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"\xff"))
+    write_volume(folder / os.fsdecode(b"pat\xff.nrrd"), 0.2)
+    write_volume(folder / "b.nrrd", 0.2)
+    for expected in (2, 0):
+        worklist, engine = run(folder, tmp_path / "out")
+        assert len(engine.seen) == expected and [row.error for row in worklist.rows] == ["", ""]
+    assert len(list(csv.DictReader((tmp_path / "out" / CSV).open(encoding="utf-8")))) == 2
+
+
+def test_what_a_batch_wrote_and_could_not_tell_any_more_is_written_anew_in_its_place(three, tmp_path):
+    """A batch that is killed between a result and its row."""
+    run(three, tmp_path / "out")
+    content = json.loads((tmp_path / "out" / JSON).read_text())
+    for row in content["rows"]:
+        row.update(error="Not finished: the batch ended before.", probability=None)
+    (tmp_path / "out" / JSON).write_text(json.dumps(content))
+    run(three, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {JSON, CSV, "a", "b", "c"}
+
+
+def test_the_worklist_says_why_a_patient_below_the_threshold_is_positive(tmp_path):
+    write_volume(tmp_path / "in" / "a.nrrd", 0.75)
+    worklist, _ = run(tmp_path / "in", tmp_path / "out")
+    (row,) = worklist.rows
+    assert row.status == "positive" and row.probability == 0.4
+    assert row.note.startswith("The patient is called positive because C4 is")
+    assert next(csv.DictReader((tmp_path / "out" / CSV).open(encoding="utf-8")))["note"] == row.note
+
+
 # --- the command --------------------------------------------------------------------------------
 
 
@@ -287,6 +440,20 @@ def test_the_command_writes_the_worklist_shows_it_and_goes_on(tmp_path, models, 
     assert command("batch", tmp_path / "in", "-o", tmp_path / "out", *options) == 0
     findings = json.loads((tmp_path / "out" / "dicom" / "findings.json").read_text(encoding="utf-8"))
     assert "tiny-slices" not in {model["name"] for model in findings["models"]}, "other models: made anew"
+
+
+def test_a_batch_in_which_no_study_has_a_result_exits_with_1(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("neckfrac.pipeline.analyze.Engine", lambda *_: FakeEngine())
+    write_series(tmp_path / "in" / "mr", head(), Modality="MR")
+    (tmp_path / "in" / "gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "in" / "empty").mkdir()
+    assert command("batch", tmp_path / "in", "-o", tmp_path / "out", "--quiet") == 1
+    reasons = {row.study: row.error for row in Worklist.read(tmp_path / "out").rows}
+    assert set(reasons) == {"mr", "gone", "empty"} and "nowhere" in reasons["gone"]
+    write_volume(tmp_path / "in" / "good.nrrd", 0.75)
+    for _ in range(2):
+        assert command("batch", tmp_path / "in", "-o", tmp_path / "out") == 0
+        assert "called positive because C4 is" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_command_refuses_a_folder_without_studies(tmp_path, capsys):

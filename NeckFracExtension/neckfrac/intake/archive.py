@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import stat
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import InputError
 from ..progress import Progress
+from ..workspace import scratch_folder
 
 MOST_FILES = 20_000
 MOST_BYTES = 8 * 2**30
@@ -32,13 +32,16 @@ def unpacked(path: Path, progress: Progress, share: float = 0.2) -> Iterator[Pat
     Steps `progress` up to `share`. Raises InputError for an archive that is corrupt, encrypted, too large, or
     holds names that lead out of the folder.
     """
-    with tempfile.TemporaryDirectory(prefix="neckfrac-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         try:
             with zipfile.ZipFile(path) as archive:
                 _unpack(archive, path, folder, progress, share)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
             raise InputError("The zip archive is truncated or corrupt.", where=path, advice="Pack it again.") from error
+        except OSError as error:
+            raise InputError(
+                f"The zip archive can't be unpacked: {error.strerror or error}.", where=path, advice=_UNPACK
+            ) from error
         try:
             yield folder
         except InputError as error:

@@ -9,12 +9,14 @@ import numpy as np
 from ..anatomy import LEVELS
 from ..errors import InputError
 from ..volume import CTVolume, to_image
+from .file_kinds import check_file_kind
 
 
 def read_labels(path: Path, volume: CTVolume) -> np.ndarray:
     """Labels 1 to 7 of a file on the volume's voxels: uint8 [z, y, x], other values 0. Raises InputError."""
     import SimpleITK as sitk
 
+    check_file_kind(path)
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:

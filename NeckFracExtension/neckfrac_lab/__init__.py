@@ -1,0 +1,1 @@
+"""The laboratory: what tests and teaches the runtime; not packaged into Slicer."""
