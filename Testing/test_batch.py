@@ -14,15 +14,12 @@ import sys
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
-import SimpleITK as sitk
+from batch_case import FakeEngine, run, write_volume
 from intake.made_dicom import PATIENT_ID, PATIENT_NAME, head, write_series
-from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.batch import analyze_batch
 from neckfrac.cli import main
 from neckfrac.errors import Cancelled, InputError
-from neckfrac.findings import Analysis, Findings, Naming, VertebraFinding
 from neckfrac.intake.many import find_studies
 from neckfrac.output.worklist import CSV, JSON, WHOLE, Worklist, WorklistRow
 from neckfrac.progress import Progress
@@ -30,45 +27,6 @@ from neckfrac.progress import Progress
 ENGINE = Path(__file__).parents[1] / "NeckFracExtension"
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-class FakeEngine:
-    """Stands in for the networks: the brightest voxel, in tenths of a percent, is C4's probability."""
-
-    def __init__(self):
-        self.seen = []
-
-    def analyze(self, study, *, progress, operating_point="balanced", anchors=False):
-        probability = float(study.volume.voxels.max() - 1000) / 1000
-        self.seen.append(study.identity.source)
-        if probability < 0:
-            raise ValueError("no luck")
-        levels = [VertebraFinding(name, "not seen") for name in LEVEL_NAMES]
-        status = "positive" if probability >= 0.5 else "negative"
-        patient = 0.4 if probability == 0.75 else probability  # 0.75: one level is above, the patient below
-        levels[3] = VertebraFinding("C4", status, probability, {}, 0.5, None, None, (5.0, 5.0, 5.0), 1.0)
-        naming = Naming(False, "C3–C4", ("C4–C5",), 0.6, "Neither C1 nor C2 is in view.")
-        progress.warn(f"Study {len(self.seen)}: the brightest voxel decides.")
-        findings = Findings(
-            study.identity, tuple(levels), status, patient, {}, 0.5, operating_point,
-            warnings=tuple(progress.warnings), naming=naming if probability < 0.3 else Naming(),
-        )  # fmt: skip
-        empty = np.zeros(study.volume.shape, np.uint8)
-        return Analysis(study.volume, empty, empty, findings)
-
-
-def write_volume(path, probability, seed=0):
-    voxels = head(seed=seed)
-    voxels[voxels == 1200] = 300
-    voxels[5, 5, 5] = 1000 + round(1000 * probability)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sitk.WriteImage(sitk.GetImageFromArray(voxels), str(path))
-    return path
-
-
-def run(folder, results, engine=None, made_with="models", **options):
-    engine = engine or FakeEngine()
-    return analyze_batch(find_studies(folder), results, lambda: engine, made_with=made_with, **options), engine
 
 
 @pytest.fixture
@@ -274,160 +232,6 @@ def test_progress_tells_which_study_and_never_falls(tmp_path):
     fractions = [done for _, done in told]
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
     assert fractions[[stage for stage, _ in told].index("2 of 2: Reading the study")] == 0.5
-
-
-# --- what one study does ends no batch -----------------------------------------------------------
-
-
-def row_of(worklist, name):
-    return next(row for row in worklist.rows if row.study == name)
-
-
-@pytest.fixture
-def three(tmp_path):
-    for name in "abc":
-        write_volume(tmp_path / "in" / f"{name}.nrrd", 0.2)
-    return tmp_path / "in"
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """What is drawn is no subject here, and takes the most time."""
-    monkeypatch.setattr("neckfrac.output.pictures.panels", lambda analysis: np.zeros((64, 64, 3), np.uint8))
-    monkeypatch.setattr("neckfrac.output.pictures.overview", lambda analysis, picture: picture)
-    monkeypatch.setattr("neckfrac.output.report.report", lambda analysis, picture: "<!doctype html>")
-
-
-FAULTS = [
-    ValueError("all the input array dimensions must match"),
-    OSError(28, "No space left on device"),
-    MemoryError(),
-    RecursionError("too deep"),
-    InputError("This can't be written."),
-    UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed"),
-]
-
-
-PLACES = ["pictures.panels", "scene_file.write_scene", "tables.write_json", "report.report", "tables.write_csv"]
-
-
-@pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize(("fault", "place"), zip(FAULTS, [*PLACES, PLACES[0]], strict=True))
-def test_a_study_whose_result_can_not_be_written_is_a_row_and_the_next_goes_on(
-    three, tmp_path, monkeypatch, fault, place
-):
-    import importlib
-
-    module = importlib.import_module(f"neckfrac.output.{place.split('.')[0]}")
-    works, name = getattr(module, place.split(".")[1]), place.split(".")[1]
-    writings = []
-
-    def fail(*arguments, **options):
-        writings.append(arguments)
-        if len(writings) == 2:
-            raise fault
-        return works(*arguments, **options)
-
-    with monkeypatch.context() as changed:
-        changed.setattr(module, name, fail)
-        worklist, _ = run(three, tmp_path / "out")
-    assert [bool(row_of(worklist, f"{name}.nrrd").error) for name in "abc"] == [False, True, False]
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {JSON, CSV, "a", "c"}
-    worklist, engine = run(three, tmp_path / "out")
-    assert len(engine.seen) == 1 and not any(row.error for row in worklist.rows)
-
-
-@pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize("place", ["FoundStudy.fingerprint", "_folder_name", "_same"])
-def test_a_fault_before_the_analysis_is_a_row_too_also_when_the_batch_goes_on(three, tmp_path, monkeypatch, place):
-    run(three, tmp_path / "out")
-    write_volume(three / "c.nrrd", 0.9)
-    calls = []
-
-    def fail(*_):
-        calls.append(1)
-        raise RuntimeError("no luck")
-
-    with monkeypatch.context() as changed:
-        changed.setattr(f"neckfrac.batch.{place}", fail)
-        worklist, engine = run(three, tmp_path / "out")
-    assert len(calls) == 3 and [row.error for row in worklist.rows] == ["Unexpected RuntimeError: no luck"] * 3
-    worklist, _ = run(three, tmp_path / "out")
-    assert not any(row.error for row in worklist.rows)
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_networks_that_can_not_be_loaded_end_the_batch_at_once_but_not_once_they_were(three, tmp_path):
-    def load():
-        raise InputError("There is no network.")
-
-    with pytest.raises(InputError, match="no network"):
-        analyze_batch(find_studies(three), tmp_path / "out", load, made_with="")
-    engines = []
-
-    def load_once():
-        engines.append(1)
-        if len(engines) == 2:
-            raise MemoryError
-        return FakeEngine()
-
-    write_volume(three / "a.nrrd", -0.2)
-    worklist = analyze_batch(find_studies(three), tmp_path / "out", load_once, made_with="")
-    assert [bool(row_of(worklist, f"{name}.nrrd").error) for name in "abc"] == [True, True, False]
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_a_worklist_that_is_locked_for_a_while_loses_no_row(three, tmp_path, monkeypatch):
-    import neckfrac.output.worklist as worklists
-
-    replace, tries = os.replace, []
-
-    def locked(source, target):
-        tries.append(target)
-        if 3 <= len(tries) <= 8:
-            raise PermissionError(13, "The file is open in another program")
-        replace(source, target)
-
-    monkeypatch.setattr(worklists.os, "replace", locked)
-    run(three, tmp_path / "out")
-    assert len(Worklist.read(tmp_path / "out").rows) == 3
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_a_name_that_is_no_text_ends_no_batch(tmp_path):
-    try:
-        os.mkdir(os.fsencode(tmp_path / "in") + b"\xff")
-    except OSError:
-        pytest.skip("this file system has no such names")
-    folder = Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"\xff"))
-    write_volume(folder / os.fsdecode(b"pat\xff.nrrd"), 0.2)
-    write_volume(folder / "b.nrrd", 0.2)
-    for expected in (2, 0):
-        worklist, engine = run(folder, tmp_path / "out")
-        assert len(engine.seen) == expected and [row.error for row in worklist.rows] == ["", ""]
-    assert len(list(csv.DictReader((tmp_path / "out" / CSV).open(encoding="utf-8")))) == 2
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_what_a_batch_wrote_and_could_not_tell_any_more_is_written_anew_in_its_place(three, tmp_path):
-    """A batch that is killed between a result and its row."""
-    run(three, tmp_path / "out")
-    content = json.loads((tmp_path / "out" / JSON).read_text())
-    for row in content["rows"]:
-        row.update(error="Not finished: the batch ended before.", probability=None)
-    (tmp_path / "out" / JSON).write_text(json.dumps(content))
-    run(three, tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {JSON, CSV, "a", "b", "c"}
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_the_worklist_says_why_a_patient_below_the_threshold_is_positive(tmp_path):
-    write_volume(tmp_path / "in" / "a.nrrd", 0.75)
-    worklist, _ = run(tmp_path / "in", tmp_path / "out")
-    (row,) = worklist.rows
-    assert row.status == "positive" and row.probability == 0.4
-    assert row.note.startswith("The patient is called positive because C4 is")
-    assert next(csv.DictReader((tmp_path / "out" / CSV).open(encoding="utf-8")))["note"] == row.note
 
 
 # --- the command --------------------------------------------------------------------------------
