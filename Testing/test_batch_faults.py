@@ -7,7 +7,6 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 from batch_case import FakeEngine, run, write_volume
 from neckfrac.batch import analyze_batch
@@ -25,14 +24,6 @@ def three(tmp_path):
     for name in "abc":
         write_volume(tmp_path / "in" / f"{name}.nrrd", 0.2)
     return tmp_path / "in"
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """What is drawn is no subject here, and takes the most time."""
-    monkeypatch.setattr("neckfrac.output.pictures.panels", lambda analysis: np.zeros((64, 64, 3), np.uint8))
-    monkeypatch.setattr("neckfrac.output.pictures.overview", lambda analysis, picture: picture)
-    monkeypatch.setattr("neckfrac.output.report.report", lambda analysis, picture: "<!doctype html>")
 
 
 FAULTS = [

@@ -34,7 +34,7 @@ def run(capsys):
 
 
 @pytest.fixture
-def options(monkeypatch):
+def options(monkeypatch, undrawn):
     """With an engine that stands in for the networks: what is in question here is where it is written."""
     monkeypatch.setattr("neckfrac.pipeline.analyze.Engine", StandInEngine)
     return ("--quiet",)
