@@ -94,6 +94,34 @@ def test_a_replaced_result_whose_place_was_taken_meanwhile_is_kept_beside_it(tmp
     assert [path.name for path in (tmp_path / "result").iterdir()] == ["thesis.txt"]
 
 
+def test_a_result_that_was_set_aside_is_not_replaced_by_a_run_that_was_not_asked_to(tmp_path):
+    from neckfrac.errors import InputError
+    from neckfrac.marks import mark_result
+    from neckfrac.workspace import whole_folder
+
+    (tmp_path / "result").mkdir()
+    (tmp_path / "result" / "old.txt").write_text("old")
+    mark_result(tmp_path / "result")
+    in_a_process(tmp_path / "result", "os.rename", 2, code=KILLED_AT)
+    assert not (tmp_path / "result").exists()
+    with pytest.raises(InputError, match="already holds something"), whole_folder(tmp_path / "result"):
+        pytest.fail("it must be refused before the work")
+    assert [path.name for path in tmp_path.iterdir()] == ["result"] and (tmp_path / "result" / "old.txt").exists()
+
+
+def test_a_result_that_appears_while_another_is_made_is_not_replaced(tmp_path):
+    from neckfrac.errors import InputError
+    from neckfrac.marks import mark_result
+    from neckfrac.workspace import whole_folder
+
+    with pytest.raises(InputError, match="meanwhile"), whole_folder(tmp_path / "result", overwrite=False) as new:
+        (new / "new.txt").write_text("new")
+        (tmp_path / "result").mkdir()
+        (tmp_path / "result" / "copied.txt").write_text("a copy of another result")
+        mark_result(tmp_path / "result")
+    assert (tmp_path / "result" / "copied.txt").exists() and [p.name for p in tmp_path.iterdir()] == ["result"]
+
+
 def test_a_workspace_that_is_in_use_is_left_alone_and_one_that_only_looks_like_one_too(tmp_path):
     from neckfrac.workspace import claim, remove_leftovers
 

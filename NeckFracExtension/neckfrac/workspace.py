@@ -34,14 +34,14 @@ _held: set[Workspace] = set()
 class Workspace:
     """The hidden folder in which this process makes what is to lie at `place`; `claim` gives one.
 
-    new: a folder to write into, which becomes `place`.
+    new: a folder to write into, which becomes `place`. replaces: whether something of ours there is replaced.
     """
 
     def __init__(self, folder: Path, place: Path, lock: int, made: list[Path]) -> None:
         self.folder, self.place, self.new = folder, place, folder / NEW
         self._lock, self._made = lock, made  # parents of `place` that were made for it, the outermost first
         self._guard = threading.Lock()  # nothing is removed while folders change places
-        self._open, self._replaced = True, False
+        self._open, self._replaced, self.replaces = True, False, True
         _held.add(self)
 
     def put_in_place(
@@ -62,8 +62,8 @@ class Workspace:
                 if os.name == "nt" and self.place.is_dir():
                     self.place.rmdir()  # nothing is renamed to an empty folder there
                 os.rename(self.new, self.place)
-            elif not is_ours(self.place):
-                what = "A folder of something else has that name."
+            elif not (self.replaces and is_ours(self.place)):
+                what = "The output folder has been filled by something else meanwhile."
                 raise InputError(what, where=self.place, advice="Choose another.")
             else:
                 os.rename(self.place, old)
@@ -164,12 +164,15 @@ def claimed(
     place: Path, *, what: str = "result", overwrite: bool | None = None, inputs: Iterable[Path | str] = ()
 ) -> Iterator[Workspace]:
     """The workspace of a folder that is to be written, until the context ends. Raises InputError."""
+    inputs = list(inputs)
     check_place(place, overwrite=overwrite, inputs=inputs)
     try:
         workspace = claim(place)
     except OSError as error:
         raise unwritable(place, what, error) from error
     try:
+        check_place(place, overwrite=overwrite, inputs=inputs)  # again: what a killed run had set aside is back there
+        workspace.replaces = bool(overwrite)
         yield workspace
     finally:
         workspace.close()
