@@ -128,11 +128,11 @@ def test_a_name_that_is_no_text_ends_no_batch(tmp_path):
     except OSError:
         pytest.skip("this file system has no such names")
     folder = Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"\xff"))
-    write_volume(folder / os.fsdecode(b"pat\xff.nrrd"), 0.2)
-    write_volume(folder / "b.nrrd", 0.2)
-    for expected in (2, 0):
+    os.rename(write_volume(tmp_path / "a.nrrd", 0.2), folder / os.fsdecode(b"pat\xff.nrrd"))
+    os.rename(write_volume(tmp_path / "b.nrrd", 0.2), folder / "b.nrrd")
+    for _ in range(2):  # ITK would end the process
         worklist, engine = run(folder, tmp_path / "out")
-        assert len(engine.seen) == expected and [row.error for row in worklist.rows] == ["", ""]
+        assert not engine.seen and all("no text" in row.error for row in worklist.rows)
     assert len(list(csv.DictReader((tmp_path / "out" / CSV).open(encoding="utf-8")))) == 2
 
 

@@ -138,11 +138,12 @@ def compare_files(labels: Path, reference: Path, progress: Progress | None = Non
     """Compare two files of labels 1 to 7 (NIfTI, NRRD, MetaImage) on the grid of the first. Raises InputError."""
     import SimpleITK as sitk
 
-    from ..intake.file_kinds import check_file_kind
+    from ..intake.file_kinds import check_file_kind, check_name_is_text
     from ..intake.labels import read_labels
     from ..volume import from_image
 
     check_file_kind(labels)
+    check_name_is_text(labels)
     try:
         image = sitk.ReadImage(str(labels))
         volume = from_image(image) if image.GetDimension() == 3 else None

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import InputError
+from ..findings import as_text
 from ..marks import written_files
 
 _SPECIAL = (
@@ -41,6 +42,14 @@ def check_file_kind(path: Path) -> None:
         raise InputError(f"This is {kind}, no file.", where=path, advice="Take it away, or give the files alone.")
     if not path.exists():
         raise InputError("There is no such file or folder.", where=path, advice="Check the path.")
+
+
+def check_name_is_text(path: Path) -> None:
+    """Raises InputError for a path with bytes that are no text: given one, ITK ends the process."""
+    if as_text(path) != str(path):
+        raise InputError(
+            "The path holds bytes that are no text (UTF-8).", where=as_text(path), advice="Rename the file or its folder."
+        )
 
 
 def walk_files(folder: Path, on_error: Callable[[OSError], None]) -> Iterator[Path]:

@@ -9,7 +9,7 @@ import numpy as np
 from ..anatomy import LEVELS
 from ..errors import InputError
 from ..volume import CTVolume, to_image
-from .file_kinds import check_file_kind
+from .file_kinds import check_file_kind, check_name_is_text
 
 
 def read_labels(path: Path, volume: CTVolume) -> np.ndarray:
@@ -17,6 +17,7 @@ def read_labels(path: Path, volume: CTVolume) -> np.ndarray:
     import SimpleITK as sitk
 
     check_file_kind(path)
+    check_name_is_text(path)
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:

@@ -19,7 +19,7 @@ from .dicom_geometry import place
 from .dicom_headers import looks_like_dicom, read_frames
 from .dicom_pixels import decode
 from .dicom_series import group_series
-from .file_kinds import check_file_kind, walk_files
+from .file_kinds import check_file_kind, check_name_is_text, walk_files
 from .files import file_format, read_file
 
 __all__ = ["SeriesSummary", "Source", "Study", "list_series", "read_study", "series_files"]
@@ -146,6 +146,7 @@ def _volume_file(paths: list[Path], source: str) -> Path | None:
     """The one volume file, when there is one and no DICOM; None for DICOM. Raises InputError for anything else."""
     volumes = [path for path in paths if file_format(path)]
     if len(paths) == 1 and volumes:
+        check_name_is_text(volumes[0])
         return volumes[0]
     if any(looks_like_dicom(path) for path in paths):
         return None
@@ -154,6 +155,7 @@ def _volume_file(paths: list[Path], source: str) -> Path | None:
         raise InputError("There are several volume files here.", where=source, advice=f"Give one of them:\n{names}")
     if not volumes:
         raise InputError("Nothing here can be read as a CT.", where=source, advice=_FORMATS)
+    check_name_is_text(volumes[0])
     return volumes[0]
 
 
