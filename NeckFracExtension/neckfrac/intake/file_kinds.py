@@ -48,7 +48,7 @@ def check_name_is_text(path: Path) -> None:
     """Raises InputError for a path with bytes that are no text: given one, ITK ends the process."""
     if as_text(path) != str(path):
         raise InputError(
-            "The path holds bytes that are no text (UTF-8).", where=as_text(path), advice="Rename the file or its folder."
+            "The path holds bytes that are no text (UTF-8).", where=as_text(path), advice="Rename it."
         )
 
 
