@@ -40,7 +40,7 @@ PLACES = ["pictures.panels", "scene_file.write_scene", "tables.write_json", "rep
 
 
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize(("fault", "place"), zip(FAULTS, [*PLACES, PLACES[0]], strict=True))
+@pytest.mark.parametrize(("fault", "place"), list(zip(FAULTS, [*PLACES, PLACES[0]], strict=True)))
 def test_a_study_whose_result_can_not_be_written_is_a_row_and_the_next_goes_on(
     three, tmp_path, monkeypatch, fault, place
 ):
