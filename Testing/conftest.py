@@ -25,3 +25,13 @@ def models(tmp_path_factory):
     from tiny_networks import write_models
 
     return write_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """What is drawn is no subject here, and takes the most time."""
+    import numpy as np
+
+    monkeypatch.setattr("neckfrac.output.pictures.panels", lambda analysis: np.zeros((64, 64, 3), np.uint8))
+    monkeypatch.setattr("neckfrac.output.pictures.overview", lambda analysis, picture: picture)
+    monkeypatch.setattr("neckfrac.output.report.report", lambda analysis, picture: "<!doctype html>")

@@ -7,61 +7,26 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
-import numpy as np
 import pytest
-import SimpleITK as sitk
+from batch_case import FakeEngine, run, write_volume
 from intake.made_dicom import PATIENT_ID, PATIENT_NAME, head, write_series
-from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.batch import analyze_batch
 from neckfrac.cli import main
 from neckfrac.errors import Cancelled, InputError
-from neckfrac.findings import Analysis, Findings, Naming, VertebraFinding
 from neckfrac.intake.many import find_studies
 from neckfrac.output.worklist import CSV, JSON, WHOLE, Worklist, WorklistRow
 from neckfrac.progress import Progress
 
+ENGINE = Path(__file__).parents[1] / "NeckFracExtension"
+
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-class FakeEngine:
-    """Stands in for the networks: the brightest voxel, in tenths of a percent, is C4's probability."""
-
-    def __init__(self):
-        self.seen = []
-
-    def analyze(self, study, *, progress, operating_point="balanced", anchors=False):
-        probability = float(study.volume.voxels.max() - 1000) / 1000
-        self.seen.append(study.identity.source)
-        if probability < 0:
-            raise ValueError("no luck")
-        levels = [VertebraFinding(name, "not seen") for name in LEVEL_NAMES]
-        status = "positive" if probability >= 0.5 else "negative"
-        levels[3] = VertebraFinding("C4", status, probability, {}, 0.5, None, None, (5.0, 5.0, 5.0), 1.0)
-        naming = Naming(False, "C3–C4", ("C4–C5",), 0.6, "Neither C1 nor C2 is in view.")
-        progress.warn(f"Study {len(self.seen)}: the brightest voxel decides.")
-        findings = Findings(
-            study.identity, tuple(levels), status, probability, {}, 0.5, operating_point,
-            warnings=tuple(progress.warnings), naming=naming if probability < 0.3 else Naming(),
-        )  # fmt: skip
-        empty = np.zeros(study.volume.shape, np.uint8)
-        return Analysis(study.volume, empty, empty, findings)
-
-
-def write_volume(path, probability, seed=0):
-    voxels = head(seed=seed)
-    voxels[voxels == 1200] = 300
-    voxels[5, 5, 5] = 1000 + round(1000 * probability)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sitk.WriteImage(sitk.GetImageFromArray(voxels), str(path))
-    return path
-
-
-def run(folder, results, engine=None, made_with="models", **options):
-    engine = engine or FakeEngine()
-    return analyze_batch(find_studies(folder), results, lambda: engine, made_with=made_with, **options), engine
 
 
 @pytest.fixture
@@ -208,12 +173,21 @@ def test_cancelling_leaves_what_was_finished_and_a_consistent_worklist(folder, t
 
 def test_what_a_killed_run_left_unfinished_is_removed_and_what_is_not_ours_stays(tmp_path):
     folder, results = write_volume(tmp_path / "mild.nrrd", 0.2), tmp_path / "results"
+    others = [".vscode-insiders", ".venv-research", ".mild-ab12_x9z", ".neckfrac-cache", ".neckfrac-0123456789ab"]
+    for name in others:
+        (results / name).mkdir(parents=True)
+        (results / name / "mine").write_text("mine")
+    code = (
+        "import os, sys, pathlib; from neckfrac.workspace import claim\n"
+        "workspace = claim(pathlib.Path(sys.argv[1])); (workspace.new / 'ct.nrrd').write_text('the CT')\n"
+        "print(workspace.folder, flush=True); os.kill(os.getpid(), 9)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ENGINE)}
+    killed = subprocess.run([sys.executable, "-c", code, results / "killed"], env=environment, capture_output=True)
+    left = Path(killed.stdout.decode().strip())
+    assert left.parent == results and (left / "new" / "ct.nrrd").exists()
     run(folder, results)
-    (results / ".mild-ab12_x9z").mkdir()
-    (results / ".mild-ab12_x9z" / "ct.nrrd").write_text("the patient's CT")
-    (results / ".mine").mkdir()
-    run(folder, results)
-    assert not (results / ".mild-ab12_x9z").exists() and (results / ".mine").exists()
+    assert not left.exists() and all((results / name / "mine").read_text() == "mine" for name in others)
 
 
 def test_a_folder_that_is_no_result_is_never_replaced(tmp_path):
@@ -287,6 +261,20 @@ def test_the_command_writes_the_worklist_shows_it_and_goes_on(tmp_path, models, 
     assert command("batch", tmp_path / "in", "-o", tmp_path / "out", *options) == 0
     findings = json.loads((tmp_path / "out" / "dicom" / "findings.json").read_text(encoding="utf-8"))
     assert "tiny-slices" not in {model["name"] for model in findings["models"]}, "other models: made anew"
+
+
+def test_a_batch_in_which_no_study_has_a_result_exits_with_1(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("neckfrac.pipeline.analyze.Engine", lambda *_: FakeEngine())
+    write_series(tmp_path / "in" / "mr", head(), Modality="MR")
+    (tmp_path / "in" / "gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "in" / "empty").mkdir()
+    assert command("batch", tmp_path / "in", "-o", tmp_path / "out", "--quiet") == 1
+    reasons = {row.study: row.error for row in Worklist.read(tmp_path / "out").rows}
+    assert set(reasons) == {"mr", "gone", "empty"} and "nowhere" in reasons["gone"]
+    write_volume(tmp_path / "in" / "good.nrrd", 0.75)
+    for _ in range(2):
+        assert command("batch", tmp_path / "in", "-o", tmp_path / "out") == 0
+        assert "called positive because C4 is" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_command_refuses_a_folder_without_studies(tmp_path, capsys):

@@ -95,12 +95,12 @@ def test_a_study_without_a_neck_gives_a_whole_result_that_says_so(run, tmp_path,
         "tiny-locate", "tiny-segment", "tiny-slices", "tiny-vertebrae"}  # fmt: skip
     assert files_of(out.parent) == sorted([out.name, *(f"{out.name}/{name}" for name in files_of(out))])
 
-    # A second run may not hide the first, and with --overwrite replaces it.
+    # A second run may not hide the first, and with --overwrite replaces it, but nothing that is not NeckFrac's.
     (out / "note.txt").write_text("mine")
     assert_refused(run("analyze", tmp_path / "study", "-o", out, *options), "already holds something")
     assert (out / "note.txt").exists()
     code, told, errors = run("analyze", tmp_path / "study", "-o", out, *options, "--overwrite", "--json-progress")
-    assert (code, errors) == (0, "") and not (out / "note.txt").exists()
+    assert (code, errors) == (0, "") and (out / "note.txt").read_text() == "mine"
     lines = [json.loads(line) for line in told.splitlines()]
     fractions = [line["fraction"] for line in lines]
     assert fractions == sorted(fractions) and fractions[-1] == 1.0

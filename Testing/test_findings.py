@@ -23,6 +23,7 @@ from neckfrac.findings import (
     Findings,
     Naming,
     Review,
+    StudyIdentity,
     VertebraFinding,
     as_figure,
     on_scale,
@@ -283,3 +284,35 @@ def test_a_level_that_the_scan_cuts_is_called_by_no_less_than_at_the_balanced_po
 
 def test_a_level_that_was_not_seen_is_not_cut():
     assert VertebraFinding("C5", "not seen").verdict == "not seen" and not VertebraFinding("C5", "not seen").is_cut
+
+
+def called_by_a_level(patient, threshold=0.5, positive=("C4",)):
+    levels = [VertebraFinding(name, "negative", 0.1, threshold=0.3, share_in_view=1.0) for name in LEVEL_NAMES]
+    levels = tuple(replace(level, status="positive") if level.level in positive else level for level in levels)
+    return Findings(StudyIdentity(), levels, "positive", patient, {}, threshold, "balanced")
+
+
+def test_a_patient_who_is_positive_below_the_threshold_because_of_a_level_has_a_note_that_says_so():
+    note = called_by_a_level(0.31).note_on_call()
+    assert note == (
+        "The patient is called positive because C4 is: the patient probability alone, 0.31, lies below its threshold "
+        "of 0.50."
+    )
+    assert "C4, C6 are" in called_by_a_level(0.31, positive=("C4", "C6")).note_on_call()
+    assert "0.4998, lies below its threshold of 0.5000" in called_by_a_level(0.4998).note_on_call()
+    uncertain = replace(called_by_a_level(0.31), naming=Naming(False, "C3–C5", ("C4–C6",), 0.6))
+    assert "because C4 or C5 is" in uncertain.note_on_call()
+
+
+def test_a_patient_whose_probability_says_the_same_as_the_call_has_no_note():
+    assert called_by_a_level(0.5).note_on_call() == ""
+    assert replace(called_by_a_level(0.31), patient_status="negative").note_on_call() == ""
+    assert replace(called_by_a_level(0.31), patient_probability=None).note_on_call() == ""
+
+
+def test_the_note_is_written_with_the_findings_and_read_past():
+    findings = called_by_a_level(0.31)
+    content = json.loads(json.dumps(findings.to_dict()))
+    assert content["note_on_call"] == findings.note_on_call() and Findings.from_dict(content) == findings
+    del content["note_on_call"]  # as earlier versions wrote them
+    assert Findings.from_dict(content | {"schema": "1.3"}) == findings

@@ -133,8 +133,11 @@ except NeckFracError as error:
 
 
 @POSIX
-@pytest.mark.parametrize("work", ["steps", "sleep", "library"])
-def test_ctrl_c_ends_the_process_within_a_second_and_leaves_nothing(tmp_path, work):
+@pytest.mark.parametrize(
+    ("work", "name"),
+    [("steps", "SIGINT"), ("sleep", "SIGINT"), ("library", "SIGINT"), ("library", "SIGTERM"), ("steps", "SIGHUP")],
+)
+def test_a_signal_to_stop_ends_the_process_within_a_second_and_leaves_nothing(tmp_path, work, name):
     environment = os.environ | {"PYTHONPATH": str(ENGINE)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path), work], env=environment, **pipes)
@@ -143,7 +146,7 @@ def test_ctrl_c_ends_the_process_within_a_second_and_leaves_nothing(tmp_path, wo
         assert (tmp_path / "unfinished" / "part").exists()
         time.sleep(0.2)  # well within the step
         began = time.monotonic()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(getattr(signal, name))
         assert process.wait(timeout=20) == 130
         # 0.7 s of patience, and room for a busy machine.
         assert time.monotonic() - began < 2.0
@@ -177,8 +180,14 @@ def test_the_table_says_what_is_seen_what_is_called_and_what_is_true(wide, capsy
     assert table["Patient"][1:3] == ["0.91", "positive"] and table["Patient"][-1] == "fractured"
     assert table["C2"][6] == "0.87", "the member's own probability"
     assert "Truth" in text and "simulated" in text and "Result: out" in text
-    assert "Not seen, so nothing is said of: C7." in text
+    assert "Not seen, so nothing is said of: C7." in text and "called positive because" not in text
     assert "Research use only" in text and "trained on simulated CT only" in text
+
+
+def test_a_patient_called_because_of_a_level_is_explained_below_the_table(wide, capsys):
+    findings = replace(make_analysis().findings, patient_probability=0.41)
+    show_findings(findings)
+    assert " ".join(capsys.readouterr().out.split()).count(findings.note_on_call()) == 1 and findings.note_on_call()
 
 
 def test_without_a_truth_there_is_no_column_for_it(wide, capsys):

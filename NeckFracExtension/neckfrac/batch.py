@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import re
-import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from . import __version__
 from .errors import Cancelled, InputError, NeckFracError, first_line
+from .findings import as_text
 from .intake.many import FoundStudy
-from .output.folder import check_result_folder, write_result
+from .marks import is_result
+from .output.folder import write_result
 from .output.worklist import Worklist, WorklistRow
 from .progress import Progress
+from .workspace import Workspace, claim, unwritable
 
 if TYPE_CHECKING:
     from .findings import Analysis
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("neckfrac")
 
 LONGEST_NAME = 60  # of a result folder
-_UNFINISHED = re.compile(r"\..+-[a-z0-9_]{8}")  # as `output.folder` names them
+BATCH = "neckfrac-batch"  # what a folder of results is claimed by; nothing gets this name
 
 
 class Analyzer(Protocol):
@@ -69,62 +73,79 @@ def analyze_batch(
 
     load_engine: called when the first study needs it. options: for `Engine.analyze`. on_row: told each new row. A
     study that has a whole result, from the same files and `made_with` the same, is passed over unless `again`. A study
-    that can't be analysed becomes a row with the error, and is tried again by the next run. Raises Cancelled: what was
-    finished stays, and the worklist tells it; InputError when results can't be written.
+    without a result, whatever the reason, becomes a row with the error, and is tried again by the next run. Raises
+    Cancelled: what was finished stays, and the worklist tells it; InputError when another batch is writing there, or
+    when at the end the worklist can't be written.
     """
     progress, results = progress or Progress(), Path(results).absolute()
-    check_result_folder(results, overwrite=True)
-    worklist = Worklist.read(results)
-    worklist.write()
-    remove_leftovers(results)
-    engine: Analyzer | None = None
+    with claimed_results(results) as workspace:
+        worklist = Worklist.read(results)
+        worklist.write(workspace.new)
+        engine: Analyzer | None = None
+        loaded = loading = False
 
-    def told(row: WorklistRow) -> None:
-        worklist.put(row)
-        if on_row:
-            on_row(row)
+        def put(row: WorklistRow) -> None:
+            worklist.put(row)
+            try:
+                worklist.write(workspace.new)
+            except InputError as error:  # a table that is open elsewhere may be locked: the next row tries again
+                log.warning("The worklist could not be written (%s).", type(error.__cause__).__name__)
 
-    for number, study in enumerate(studies):
-        share = number / len(studies), (number + 1) / len(studies)
-        own = progress.apart(f"{number + 1} of {len(studies)}", *share)
-        own.step(0.0)
-        earlier = worklist.of(study.source)
-        row = WorklistRow(
-            study.name,
-            study.source,
-            _folder_name(study, worklist, earlier),
-            input=study.fingerprint(),
-            made_with=made_with,
-        )
-        if earlier and not again and worklist.has_result(earlier) and _same(row, earlier):
-            with own.stage("Done before", until=1.0):
-                continue
-        if engine is None:
-            with own.stage("Loading the networks", until=0.04):
-                engine = load_engine()
-        began = time.perf_counter()
-        try:
-            analysis = _analysis(study, engine, options or {}, own)
-        except Cancelled:
-            raise
-        except Exception as error:  # one study's fault is not the others'
-            # Neither the path nor the message is logged: they may hold a patient's name.
-            log.warning("Study %d of %d has no result (%s).", number + 1, len(studies), type(error).__name__)
-            told(_failed(row, error))
-            if not isinstance(error, NeckFracError):
-                engine = None  # what failed unexpectedly, for lack of memory perhaps, is loaded anew
-            continue
-        # An error here is no study's fault, but that of the disk, and ends the batch.
-        write_result(analysis, results / row.result, progress=own, overwrite=earlier is not None)
-        told(row.with_findings(analysis.findings, time.perf_counter() - began))
+        for number, study in enumerate(studies):
+            share = number / len(studies), (number + 1) / len(studies)
+            own = progress.apart(f"{number + 1} of {len(studies)}", *share)
+            own.step(0.0)
+            row = WorklistRow(study.name, study.source, "", made_with=made_with)
+            began = time.perf_counter()
+            try:
+                earlier = worklist.of(study.source)
+                row = replace(row, input=study.fingerprint(), result=_folder_name(study, worklist, earlier))
+                if earlier and not again and worklist.has_result(earlier) and _same(row, earlier):
+                    with own.stage("Done before", until=1.0):
+                        continue
+                if earlier is None:  # so that the next run knows whose result a killed one has left
+                    put(replace(row, error="Not finished: the batch ended before."))
+                if engine is None:
+                    with own.stage("Loading the networks", until=0.04):
+                        loading = not loaded
+                        engine, loaded, loading = load_engine(), True, False
+                analysis = _analysis(study, engine, options or {}, own)
+                place = {"overwrite": earlier is not None, "inputs": {path.parent for path in study.files}}
+                write_result(analysis, results / row.result, progress=own, **place)
+                row = row.with_findings(analysis.findings, time.perf_counter() - began)
+            except Cancelled:
+                raise
+            except Exception as error:  # one study's fault is not the others'
+                if loading:
+                    raise  # networks that can't be loaded are no study's fault
+                # Neither the path nor the message is logged: they may hold a patient's name.
+                log.warning("Study %d of %d has no result (%s).", number + 1, len(studies), type(error).__name__)
+                row = _failed(row, error)
+                if not isinstance(error, NeckFracError):
+                    engine = None  # what failed unexpectedly, for lack of memory perhaps, is loaded anew
+            put(row)
+            if on_row:
+                on_row(row)
+        worklist.write(workspace.new)
     return worklist
 
 
-def remove_leftovers(results: Path) -> None:
-    """Remove what a run that was killed left unfinished in a folder of results: it holds a patient's CT."""
-    for folder in Path(results).glob(".*"):
-        if folder.is_dir() and _UNFINISHED.fullmatch(folder.name):
-            shutil.rmtree(folder, ignore_errors=True)
+@contextmanager
+def claimed_results(results: Path) -> Iterator[Workspace]:
+    """A folder of results, for one batch at a time. Raises InputError when another is at work there, or it is locked.
+
+    What a batch that was killed left there is put right and removed.
+    """
+    if os.path.lexists(results) and not results.is_dir():
+        raise InputError("The output is a file, not a folder.", where=results, advice="Choose another --output.")
+    try:
+        workspace = claim(results / BATCH)
+    except OSError as error:
+        raise unwritable(results, "result", error) from error
+    try:
+        yield workspace
+    finally:
+        workspace.close()
 
 
 def _analysis(study: FoundStudy, engine: Analyzer, options: dict[str, Any], progress: Progress) -> Analysis:
@@ -146,7 +167,7 @@ def _failed(row: WorklistRow, error: Exception) -> WorklistRow:
         reason = f"{error.what}{place} {(error.advice.splitlines() or [''])[0]}".strip()
     else:
         reason = f"Unexpected {type(error).__name__}: {first_line(error)}"
-    return replace(row, error=" ".join(reason.split()))
+    return replace(row, error=as_text(" ".join(reason.split())))
 
 
 def _folder_name(study: FoundStudy, worklist: Worklist, earlier: WorklistRow | None) -> str:
@@ -154,13 +175,12 @@ def _folder_name(study: FoundStudy, worklist: Worklist, earlier: WorklistRow | N
 
     A folder that is no result is never replaced.
     """
-    if earlier:
-        folder = worklist.folder / earlier.result
-        if not folder.exists() or (folder / "findings.json").is_file():
-            return earlier.result
+    folder = worklist.folder_of(earlier) if earlier else None
+    if folder is not None and (not os.path.lexists(folder) or is_result(folder)):
+        return earlier.result
     plain = re.sub(r"[^\w.-]+", "_", study.title).strip("._")[:LONGEST_NAME] or "study"
     taken = {row.result.casefold() for row in worklist.rows}
     name, number = plain, 2
-    while name.casefold() in taken or (worklist.folder / name).exists():
+    while name.casefold() in taken or os.path.lexists(worklist.folder / name):
         name, number = f"{plain}-{number}", number + 1
     return name

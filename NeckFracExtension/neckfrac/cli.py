@@ -41,11 +41,15 @@ def analyze(
     json_progress: Json = False,
 ) -> None:
     """Segment C1 to C7, look for fractures, write a Slicer scene, a report and tables."""
-    from .output.folder import check_result_folder, remove_unfinished, write_result
+    from .output.folder import write_result
     from .terminal import show_findings, shown_progress
+    from .workspace import claimed
 
-    check_result_folder(output, overwrite)
-    with shown_progress(quiet=quiet, as_json=json_progress, clean_up=remove_unfinished) as progress:
+    inputs = [*study, *([labels] if labels else [])]
+    with (
+        shown_progress(quiet=quiet, as_json=json_progress) as progress,
+        claimed(output, overwrite=overwrite, inputs=inputs) as workspace,
+    ):
         from .intake.labels import read_labels
         from .intake.study import read_study
         from .output.dicom_source import source_of
@@ -62,7 +66,7 @@ def analyze(
             options["labels"], warnings = read_labels(labels, loaded.volume)
             loaded = loaded.with_warnings(warnings)
         analysis = engine.analyze(loaded, **options, progress=progress.share(0.12, 0.7))
-        write_result(analysis, output, progress=progress, overwrite=overwrite, dicom=dicom_source)
+        write_result(analysis, output, progress=progress, dicom=dicom_source, workspace=workspace)
     if not quiet and not json_progress:
         show_findings(analysis.findings, folder=output)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .output.folder import check_result_folder, remove_unfinished, write_result
+from .output.folder import write_result
 from .resources import resources_dir
 from .simulate.export import read_truth
 from .terminal import show_findings, shown_progress
+from .workspace import claimed
 
 SAMPLE = "neckfrac-sample.nrrd"
 TRUTH = "neckfrac-sample.truth.json"
@@ -25,13 +26,12 @@ def run_demo(output: Path, *, overwrite: bool = False) -> None:
     from .pipeline.analyze import Engine
 
     sample, truth = sample_paths()
-    check_result_folder(output, overwrite)
-    with shown_progress(clean_up=remove_unfinished) as progress:
+    with shown_progress() as progress, claimed(output, overwrite=overwrite, inputs=[sample]) as workspace:
         with progress.stage("Reading the sample", until=0.05):
             study = read_study(sample)
         with progress.stage("Loading the networks", until=0.15):
             engine = Engine()
         analysis = engine.analyze(study, progress=progress.share(0.15, 0.7))
-        write_result(analysis, output, progress=progress, overwrite=overwrite)
+        write_result(analysis, output, progress=progress, workspace=workspace)
     fractured = {name: bool(level["fracture"]) for name, level in read_truth(truth)["levels"].items()}
     show_findings(analysis.findings, truth=fractured, folder=output)

@@ -11,7 +11,7 @@ import numpy as np
 from . import DISCLAIMER, __version__
 from .anatomy import CHAIN_NAMES, LEVEL_NAMES
 
-SCHEMA_VERSION = "1.3"
+SCHEMA_VERSION = "1.4"
 NOT_SEEN, NEGATIVE, POSITIVE = "not seen", "negative", "positive"
 CUT = "cut"  # what a reader is told of a level that the scan cuts and that is not called
 WHOLE = 0.95  # share in view from which a level counts as whole
@@ -38,6 +38,20 @@ def as_figure(probability: float | None) -> str:
     if probability is None:
         return ""
     return f"{probability:.2f}" if probability >= 0.0995 else f"{probability:.2g}" if probability >= 0.001 else "<0.001"
+
+
+def as_figures(first: float, second: float) -> tuple[str, str]:
+    """Two probabilities for a reader, with as many digits as it takes to tell which is the larger."""
+    told = as_figure(first), as_figure(second)
+    digits = 3
+    while told[0] == told[1] and first != second and digits < 9:
+        told, digits = (f"{first:.{digits}f}", f"{second:.{digits}f}"), digits + 1
+    return told
+
+
+def as_text(name: object) -> str:
+    """A path or a name as text that every file can hold: bytes that are no text become escapes."""
+    return str(name).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def on_scale(probability: float) -> float:
@@ -345,15 +359,28 @@ class Findings:
             return ""
         return f"Probabilities are for a hospital in which {self.prevalence:.0%} of the patients scanned are fractured."
 
+    def note_on_call(self) -> str:
+        """Why the patient is positive although the patient's probability is below its threshold; "" otherwise."""
+        probability, threshold = self.patient_probability, self.patient_threshold
+        if self.patient_status != POSITIVE or not self.positive or probability is None or probability >= threshold:
+            return ""
+        told, least = as_figures(probability, threshold)
+        one = len(self.positive) == 1
+        return (
+            f"The patient is called positive because {self.levels_in_words(self.positive)} {'is' if one else 'are'}: "
+            f"the patient probability alone, {told}, lies below its threshold of {least}."
+        )
+
     def levels_in_words(self, levels: tuple[VertebraFinding, ...]) -> str:
         """Levels in a row for a reader: "C2, C4", or "C2 or C3; C4 or C5" when their names are uncertain."""
         names = [self.naming.either(level.level) for level in levels]
         return ("; " if any(" or " in name for name in names) else ", ").join(names)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, with schema version, software version and the disclaimer."""
+        """JSON-ready, with schema version, software version, the disclaimer and the note on the patient's call."""
         software = f"NeckFrac {__version__}"
-        return {"schema": SCHEMA_VERSION, "software": software, "disclaimer": DISCLAIMER, **asdict(self)}
+        head = {"schema": SCHEMA_VERSION, "software": software, "disclaimer": DISCLAIMER}
+        return head | {"note_on_call": self.note_on_call()} | asdict(self)
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Findings:
@@ -362,7 +389,7 @@ class Findings:
         schema = str(content.pop("schema", ""))
         if schema.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
             raise ValueError(f"findings of schema {schema or 'unknown'}; this version reads {SCHEMA_VERSION}")
-        for key in ("software", "disclaimer"):
+        for key in ("software", "disclaimer", "note_on_call"):  # the last not written before schema 1.4
             content.pop(key, None)
         content["study"] = StudyIdentity(**content["study"])
         content["models"] = tuple(ModelIdentity(**model) for model in content["models"])

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .errors import InputError
 from .findings import Analysis, StudyIdentity
 from .progress import Progress
+from .workspace import whole_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,39 +35,11 @@ class EngineLike(Protocol):
 @dataclass(frozen=True)
 class Desk:
     """What a job works with. engine(options): the warm networks. tell(event): an event of the job's own.
-
-    unfinished: folders that are to be removed when the process must end.
     """
 
     progress: Progress
     engine: Callable[[dict[str, Any]], EngineLike]
     tell: Callable[[dict[str, Any]], None]
-    unfinished: list[Path] = field(default_factory=list)
-
-    @contextmanager
-    def whole(self, folder: Path) -> Iterator[Path]:
-        """A temporary folder beside `folder` that gets its name when all went well, and is gone otherwise.
-
-        Raises InputError when `folder` exists already or can't be written.
-        """
-        try:
-            partial = Path(tempfile.mkdtemp(prefix=folder.name + ".partial-", dir=folder.parent))
-        except OSError as error:
-            raise InputError(f"The result can't be written: {error}.", where=folder.parent) from error
-        self.unfinished.append(partial)
-        try:
-            yield partial
-            if folder.exists():
-                raise InputError("The result folder exists already.", where=folder, advice="Choose a new name.")
-            os.rename(partial, folder)
-        except OSError as error:
-            raise InputError(
-                f"The result can't be written: {error.strerror or error}.", where=folder.parent,
-                advice="Check the room on the disk.",
-            ) from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-            self.unfinished.remove(partial)
 
 
 @dataclass(frozen=True)
@@ -89,7 +60,7 @@ def analyze(request: Request, desk: Desk) -> dict[str, Any]:
     """
     result = Path(request["result"])
     options = request.get("options") or {}
-    with desk.whole(result) as folder:
+    with _result_folder(result) as folder:
         study = read_study(request)
         how = how_to_analyze(options)
         if request.get("labels"):
@@ -191,7 +162,7 @@ def compare(request: Request, desk: Desk) -> dict[str, Any]:
     reference = read_array(Path(request["reference"])) if request.get("reference") else None
     if reference is not None:  # once for all three; what is cut already is cut at no cost
         labels, reference, affine = labelled_part(labels, reference, affine)
-    with desk.whole(result) as folder:
+    with _result_folder(result) as folder:
         with desk.progress.stage("Comparing", until=0.6):
             comparison = compare_segmentations(labels, reference, affine, desk.progress)
         if reference is not None:
@@ -223,6 +194,15 @@ JOBS: dict[str, Job] = {
     "device": Job(device, ()),
     "compare": Job(compare, ("labels", "affine", "result")),
 }
+
+
+@contextmanager
+def _result_folder(result: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `result`, whose parent must be there. Raises InputError."""
+    if not result.parent.is_dir():
+        raise InputError("The result can't be written: there is no such folder.", where=result.parent)
+    with whole_folder(result) as folder:
+        yield folder
 
 
 def read_array(path: Path) -> np.ndarray:

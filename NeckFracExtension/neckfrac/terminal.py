@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from . import DISCLAIMER
 from .findings import NOT_SEEN, POSITIVE, Findings, as_figure
 from .progress import Progress
+from .workspace import remove_unfinished
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,11 +28,15 @@ TABLE_WIDTH = 84  # characters of the results' table without what each network s
 PATIENCE = 0.7  # seconds that a step may still take after Ctrl-C before the process ends anyway
 
 
-@contextmanager
-def interruptible(clean_up: Callable[[], None] = lambda: None) -> Iterator[Callable[[], bool]]:
-    """Ctrl-C raises the flag that is yielded; if the running step does not look in time, `clean_up` and exit 130.
+# What a user's Ctrl-C, a service manager and a terminal that is closed send. Windows has no SIGHUP.
+STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
-    A single long call into a library never looks: hence the second way.
+
+@contextmanager
+def interruptible(clean_up: Callable[[], None] = remove_unfinished) -> Iterator[Callable[[], bool]]:
+    """A signal to stop raises the flag that is yielded; without an answer in time, `clean_up` and exit 130.
+
+    A single long call into a library never looks at the flag: hence the second way.
     """
     flag, left = threading.Event(), threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -40,7 +45,7 @@ def interruptible(clean_up: Callable[[], None] = lambda: None) -> Iterator[Calla
 
     def watch() -> None:
         while signals := reader.recv(64):
-            if signal.SIGINT not in signals:
+            if not set(signals) & set(STOPPING):
                 continue
             flag.set()
             if not left.wait(PATIENCE):
@@ -53,7 +58,9 @@ def interruptible(clean_up: Callable[[], None] = lambda: None) -> Iterator[Calla
     # Python's own handler waits until the main thread is back from such a call; the wakeup socket does not.
     reader, writer = socket.socketpair()
     writer.setblocking(False)
-    before = signal.signal(signal.SIGINT, lambda *_: flag.set())
+    # What is ignored stays so: a run under nohup outlives its terminal.
+    heard = [number for number in STOPPING if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, lambda *_: flag.set()) for number in heard}
     wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     watcher = threading.Thread(target=watch, name="interrupt", daemon=True)
     watcher.start()
@@ -62,7 +69,8 @@ def interruptible(clean_up: Callable[[], None] = lambda: None) -> Iterator[Calla
     finally:
         left.set()
         signal.set_wakeup_fd(wakeup)
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         writer.close()
         watcher.join()
         reader.close()
@@ -70,7 +78,7 @@ def interruptible(clean_up: Callable[[], None] = lambda: None) -> Iterator[Calla
 
 @contextmanager
 def shown_progress(
-    *, quiet: bool = False, as_json: bool = False, clean_up: Callable[[], None] = lambda: None
+    *, quiet: bool = False, as_json: bool = False, clean_up: Callable[[], None] = remove_unfinished
 ) -> Iterator[Progress]:
     """A Progress that shows itself: a bar on standard error, or JSON lines on standard output."""
     with interruptible(clean_up) as cancelled:
@@ -143,7 +151,7 @@ def show_findings(findings: Findings, *, truth: dict[str, bool] | None = None, f
     table.add_section()
     table.add_row(*patient)
     console.print(table)
-    for warning in findings.further_warnings:
+    for warning in filter(None, (findings.note_on_call(), *findings.further_warnings)):
         console.print(f"[yellow]Note:[/] {escape(_printable(warning, console))}", highlight=False)
     if folder is not None:
         console.print(f"Result: {escape(_printable(str(folder), console))}", highlight=False, soft_wrap=True)

@@ -20,7 +20,6 @@ import json
 import logging
 import os
 import queue
-import shutil
 import sys
 import threading
 import time
@@ -34,6 +33,7 @@ from .bundles.library import model_folders, stamp
 from .errors import Cancelled, NeckFracError
 from .jobs import JOBS, Desk, EngineLike
 from .progress import Progress
+from .workspace import remove_unfinished
 
 log = logging.getLogger("neckfrac.worker")
 
@@ -73,7 +73,6 @@ class Worker:
         self._write_lock = threading.Lock()
         self._jobs: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._cancelled: dict[Any, threading.Event] = {}
-        self._desk: Desk | None = None
         self._engine: EngineLike | None = None
         self._engine_options: tuple[Any, ...] | None = None
 
@@ -136,8 +135,7 @@ class Worker:
 
     def _end_deaf_job(self) -> None:
         time.sleep(SECONDS_TO_END)
-        for folder in list(self._desk.unfinished) if self._desk else ():
-            shutil.rmtree(folder, ignore_errors=True)
+        remove_unfinished()
         os._exit(0)
 
     def _answer(self, request: dict[str, Any]) -> None:
@@ -146,8 +144,8 @@ class Worker:
         try:
             progress = Progress(self._reporter(identifier), flag.is_set)
             progress.step(0.0)
-            self._desk = Desk(progress, self._warm_engine, lambda event: self._send({"id": identifier, **event}))
-            told = JOBS[request["command"]].run(request, self._desk)
+            desk = Desk(progress, self._warm_engine, lambda event: self._send({"id": identifier, **event}))
+            told = JOBS[request["command"]].run(request, desk)
             seconds = round(time.perf_counter() - began, 3)
             self._send({"id": identifier, "event": "done", **(told or {}), "seconds": seconds})
         except Exception as error:
@@ -159,7 +157,6 @@ class Worker:
             if kind == "memory":
                 self._engine = self._engine_options = None
         finally:
-            self._desk = None
             self._cancelled.pop(identifier, None)
 
     def _warm_engine(self, options: dict[str, Any]) -> EngineLike:

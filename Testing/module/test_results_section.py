@@ -1,12 +1,14 @@
 """The section Results in the whole panel, offscreen: the table that leads through the findings, and the views."""
 
 import importlib
+from dataclasses import replace
 
 import pytest
 
 slicer = pytest.importorskip("slicer")
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 
+from output_case import make_analysis  # noqa: E402
 from slicer_double.whole_panel import Panel  # noqa: E402
 
 LEVEL, PROBABILITY, FINDING = range(3)
@@ -40,6 +42,15 @@ def test_apply_fills_scene_and_table_the_most_probable_level_first(analyzed):
     assert analyzed.texts(2) == ["C1", "", "not seen", "", "0 %", ""]
     assert analyzed.ui.statusLabel.text.startswith("Done in") and analyzed.ui.progressBar.value == 100
     assert "C4" in analyzed.ui.summaryLabel.text
+
+
+def test_the_summary_says_why_a_patient_below_the_threshold_is_positive(world):
+    from NeckFracLib import results_table
+
+    findings = make_analysis().findings
+    low = replace(findings, patient_probability=0.41)
+    assert low.note_on_call() in results_table.summary(low) and "0.41" in low.note_on_call()
+    assert "called positive because" not in results_table.summary(findings)
 
 
 def test_a_click_on_a_head_sorts_by_level_or_by_probability_and_keeps_the_chosen_row(analyzed):

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from neckfrac.errors import Cancelled, InputError
 from neckfrac.findings import ADDED, REJECTED, SCHEMA_VERSION, Box, Findings, Naming, Review
-from neckfrac.output import folder as folders
-from neckfrac.output.folder import check_result_folder, remove_unfinished, write_result
+from neckfrac.marks import MARK, mark_result
+from neckfrac.output.folder import write_result
 from neckfrac.output.pictures import panels
 from neckfrac.output.report import report
 from neckfrac.output.tables import read_json, write_csv
 from neckfrac.progress import Progress
+from neckfrac.workspace import check_place
 from output_case import UNCERTAIN, center_of, make_analysis, with_anchors, with_naming
 
-FILES = {"scene.mrb", "vertebrae.seg.nrrd", "findings.json", "findings.csv", "report.html", "overview.png"}
+FILES = {"scene.mrb", "vertebrae.seg.nrrd", "findings.json", "findings.csv", "report.html", "overview.png", MARK}
 
 
 def test_the_result_folder_holds_all_that_is_promised(tmp_path, analysis):
@@ -69,6 +70,7 @@ def test_the_segmentation_opens_alone_with_names_and_codes(tmp_path, analysis):
 def test_nothing_is_left_when_writing_fails_and_the_old_result_stays(tmp_path, analysis, monkeypatch, error):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old.txt").write_text("old")
+    mark_result(tmp_path / "out")
 
     def fail(*_):
         raise error
@@ -104,25 +106,9 @@ def test_cancelling_while_writing_leaves_nothing(tmp_path, analysis):
 def test_an_old_result_is_replaced_only_when_asked(tmp_path, analysis):
     write_result(analysis, tmp_path / "out")
     with pytest.raises(InputError, match="already holds"):
-        check_result_folder(tmp_path / "out")
+        check_place(tmp_path / "out", overwrite=False)
     write_result(analysis, tmp_path / "out", overwrite=True)
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
-
-
-def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="file, not a folder"):
-        check_result_folder(tmp_path / "file")
-    with pytest.raises(InputError, match="can't be written"):
-        check_result_folder(tmp_path / "file" / "out")
-
-
-def test_a_forced_end_removes_what_is_unfinished(tmp_path):
-    (tmp_path / "half").mkdir()
-    folders._UNFINISHED.add(tmp_path / "half")
-    remove_unfinished()
-    folders._UNFINISHED.clear()
-    assert not (tmp_path / "half").exists()
 
 
 def test_the_report_stands_alone_and_escapes_what_it_is_given(analysis):
@@ -155,6 +141,18 @@ def test_a_report_warns_of_uncertain_names_before_it_names_a_level(analysis):
 def test_a_report_with_certain_names_warns_of_none(analysis):
     html = report(with_naming(analysis, Naming(True, "C1–C6", (), 0.99)), panels(analysis))
     assert "Uncertain" not in html and " or C" not in html
+
+
+def test_a_patient_called_because_of_a_level_is_explained_in_report_and_tables(tmp_path, analysis):
+    findings = replace(analysis.findings, patient_probability=0.41)
+    note = findings.note_on_call()
+    assert "0.41, lies below its threshold of 0.60" in note and "C2, C4 are" in note
+    html = report(replace(analysis, findings=findings), panels(analysis))
+    assert html.count(note) == 1 and html.index(note) < html.index("<table>")
+    write_csv(findings, tmp_path / "findings.csv")
+    rows = list(csv.DictReader((tmp_path / "findings.csv").open(encoding="utf-8")))
+    assert rows[-1]["note"] == note and rows[-1]["level"] == "patient"
+    assert "called positive because" not in report(analysis, panels(analysis))
 
 
 def test_a_report_without_a_finding_has_no_views_and_no_switch(analysis):

@@ -1,13 +1,18 @@
 """Pictures show the right place, the right way round, whatever the stored axes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from neckfrac.anatomy import LEVELS
 from neckfrac.findings import Box
 from neckfrac.output.images import png, write
-from neckfrac.output.pictures import overview, panels
+from neckfrac.output.pictures import HEIGHT, _along_spine, _spine_line, overview, panels, pixel_for
 from neckfrac.output.planes import Plane, compose, gray, overlay, sample
 from neckfrac.output.shading import gather, shade
+from neckfrac.volume import CTVolume
 from output_case import center_of, make_analysis
 
 BLACK = np.zeros(3)
@@ -95,6 +100,31 @@ def test_the_left_is_nearer_than_the_right_when_looked_at_from_the_left(analysis
     left, right = (np.array(LEVELS[index].color) for index in (0, 5))
     assert np.dot(picture, left) / np.linalg.norm(left) > np.dot(picture, right) / np.linalg.norm(right)
     assert picture[1] / picture[0] > 0.55  # C1's orange, not C6's
+
+
+@settings(max_examples=300)
+@given(st.floats(0.5, 500.0))
+def test_the_pictures_of_every_height_have_one_row_more_than_are_shown(half):
+    for height in (half, 0.3125 * round(half / 0.3125) + 6):  # mm of slices 0.625 mm apart, with the margin
+        assert Plane("sagittal", BLACK, (height, 40.0), pixel_for(height)).shape[0] == HEIGHT + 1
+
+
+# mm of which an earlier version made pictures one row too low: an even number of rows lay between two odd ones.
+@pytest.mark.parametrize("half", [80.375, 81.625, 91.8, 92.35])
+def test_panels_are_as_high_as_they_are_said_to_be_whatever_the_height_of_the_spine(half):
+    analysis = make_analysis()
+    affine, labels = analysis.volume.affine.copy(), np.zeros_like(analysis.labels)
+    labels[4:45, 20:40, 20:30] = 3  # of which every second voxel is looked at: 20 steps of the grid from end to end
+    affine[2, 2] = 2 * (half - 6) / 40
+    analysis = replace(analysis, volume=CTVolume(analysis.volume.voxels, affine), labels=labels)
+    plane = _along_spine(analysis, _spine_line(analysis), "sagittal", 13.0)
+    assert plane.half[0] == pytest.approx(half) and plane.shape[0] == HEIGHT + 1
+    assert panels(analysis).shape[0] == HEIGHT
+
+
+def test_a_plane_bent_by_another_number_of_rows_is_refused():
+    with pytest.raises(ValueError, match="121 rows"):
+        Plane("coronal", BLACK, (30.0, 30.0), 0.5, bend=np.zeros(119))
 
 
 @pytest.mark.parametrize("empty", [False, True])

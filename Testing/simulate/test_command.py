@@ -178,8 +178,8 @@ def test_a_grid_without_room_is_refused(simulate, tmp_path, options):
 
 def test_a_folder_that_holds_something_is_left_alone(simulate, tmp_path):
     (tmp_path / "note.txt").write_text("mine")
-    for output in (tmp_path, tmp_path / "note.txt"):
-        assert "already holds something" in refusal(simulate, output).what
+    assert "already holds something" in refusal(simulate, tmp_path).what
+    assert "a file, not a folder" in refusal(simulate, tmp_path / "note.txt").what
     assert simulate.seeds == [] and (tmp_path / "note.txt").read_text() == "mine"
 
 

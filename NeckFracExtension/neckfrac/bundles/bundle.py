@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..findings import ModelIdentity
+from ..marks import unused
+from ..workspace import Workspace, claim
 from .build import build_network
 from .card import model_card
 from .metadata import STEPS, complete, faults, license_note
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["STEPS", "Bundle", "build_network", "find_bundle", "list_bundles", "load_bundle", "save_bundle"]
 
 METADATA, INFERENCE, WEIGHTS = "configs/metadata.json", "configs/inference.json", "models/model.safetensors"
+KEPT = (METADATA, INFERENCE, WEIGHTS, "docs/README.md", "LICENSE")  # a bundle's files
 RESTORE = "Restore the bundle from the release, or train and export it again."
 
 
@@ -214,9 +218,8 @@ def save_bundle(
     )  # fmt: skip
     inference = {"network_def": network_config, "preprocessing": preprocessing}
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        fresh, old = Path(temporary) / "new", Path(temporary) / "old"
+    with claimed_bundle(folder) as workspace:
+        fresh = workspace.new
         for part in ("configs", "models", "docs"):
             (fresh / part).mkdir(parents=True)
         (fresh / WEIGHTS).write_bytes(weights)
@@ -225,15 +228,40 @@ def save_bundle(
         (fresh / "docs/README.md").write_text(model_card(content), encoding="utf-8")
         (fresh / "LICENSE").write_text(license_note(content), encoding="utf-8")
         load_bundle(fresh).verify()
-        if folder.exists():
-            folder.rename(old)
-        try:
-            fresh.rename(folder)
-        except OSError:
-            if old.exists():
-                old.rename(folder)
-            raise
+        put_bundle_in_place(workspace)
     return load_bundle(folder)
+
+
+@contextmanager
+def claimed_bundle(folder: Path) -> Iterator[Workspace]:
+    """Where a bundle is made before it gets its place. Raises OSError, InputError when another run is writing it."""
+    workspace = claim(folder)
+    try:
+        yield workspace
+    finally:
+        workspace.close()
+
+
+def put_bundle_in_place(workspace: Workspace) -> None:
+    """Give a new bundle its place; of an older one, files that are no bundle's are kept. Raises OSError, InputError."""
+    workspace.new.chmod(0o755)
+    workspace.put_in_place(lambda folder: (folder / METADATA).is_file(), _keep_other_files)
+
+
+def _keep_other_files(old: Path, new: Path) -> None:
+    moved: list[tuple[Path, Path]] = []
+    try:
+        for path in sorted(path for path in old.rglob("*") if not path.is_dir() or path.is_symlink()):
+            part = path.relative_to(old)
+            if part.as_posix() not in KEPT:
+                (new / part).parent.mkdir(parents=True, exist_ok=True)
+                target = unused(new / part)
+                path.rename(target)
+                moved.append((path, target))
+    except OSError:
+        for path, target in reversed(moved):
+            target.rename(path)
+        raise
 
 
 def record_measured(folder: Path | str, weights_sha256: str, measured: dict[str, str]) -> None:

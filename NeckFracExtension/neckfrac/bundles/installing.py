@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from ..errors import InputError
 from ..progress import Progress
-from .bundle import INFERENCE, METADATA, RESTORE, WEIGHTS, Bundle, list_bundles, load_bundle
+from .bundle import KEPT, METADATA, RESTORE, Bundle, claimed_bundle, list_bundles, load_bundle, put_bundle_in_place
 from .library import SPINE, Entry, installed, model_folders, survey, weights_of
 
-KEPT = (METADATA, INFERENCE, WEIGHTS, "docs/README.md", "LICENSE")  # what is taken over from an added bundle
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ts", ".bin", ".ckpt", ".joblib")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 _TRUST = "Use only bundles from a source you trust; this one was not added."
@@ -66,8 +64,9 @@ def add_bundle(
 def remove_bundle(name: str, models_dir: Path | str | None = None) -> Path:
     """Delete the bundle `name` from `models_dir`, or from the user's folder; returns where it lay.
 
-    ensemble.json stays as it is. Raises InputError when there is none, when it comes with NeckFrac (leave it out of a
-    run instead), and when no network would be left for its step of the spine, or none that finds fractures and counts.
+    What else its folder holds stays there; ensemble.json stays as it is. Raises InputError when there is none, when it
+    comes with NeckFrac (leave it out of a run instead), and when no network would be left for its step of the spine,
+    or none that finds fractures and counts.
     """
     folders = model_folders(models_dir)
     entries = [entry for entry in survey(models_dir) if name in (entry.name, Path(entry.folder).name)]
@@ -83,10 +82,7 @@ def remove_bundle(name: str, models_dir: Path | str | None = None) -> Path:
     folder = Path(removable[-1].folder)
     _check_road_without(removable[-1], folders)
     try:
-        # Out of sight first, in one step: a bundle that is half deleted would look like a damaged one.
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        folder.rename(aside / folder.name)
-        shutil.rmtree(aside, ignore_errors=True)
+        _delete(folder)
     except OSError as error:
         raise InputError(
             f"The bundle can't be deleted: {error.strerror or error}.",
@@ -98,6 +94,8 @@ def remove_bundle(name: str, models_dir: Path | str | None = None) -> Path:
 
 def _bundle_in(given: Path, source: Path) -> Path:
     """The one bundle in a folder: itself, or a folder in it. Raises InputError, for pickles and links too."""
+    from ..intake.file_kinds import check_file_kind
+
     found = [given] if (given / METADATA).is_file() else sorted(p.parents[1] for p in given.glob(f"*/{METADATA}"))
     if len(found) != 1:
         what = "There are several bundles here." if found else f"This is no bundle: it holds no {METADATA}."
@@ -109,6 +107,9 @@ def _bundle_in(given: Path, source: Path) -> Path:
             where=source,
             advice="Convert the weights to model.safetensors and leave the pickles out.",
         )
+    for part in KEPT:
+        if (found[0] / part).exists():
+            check_file_kind(found[0] / part)
     if any((found[0] / part).is_symlink() for part in (*KEPT, "configs", "models", "docs")):
         raise InputError("The bundle holds a link.", where=source, advice=_TRUST)
     return found[0]
@@ -128,35 +129,35 @@ def _put_in_place(given: Path, into: Path, name: str, step: str) -> Bundle:
     """Copy, verify the copy, rename; in `into` it takes the place of its name and of its step of the spine."""
     target = into / name
     try:
-        into.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=into) as temporary:
-            fresh = Path(temporary) / "new"
+        with claimed_bundle(target) as workspace:
             for part in KEPT:
                 if (given / part).is_file():
-                    (fresh / part).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(given / part, fresh / part)
-            load_bundle(fresh).verify()
-            old = [target] if target.exists() else []
-            if step in SPINE:
-                old += [b.folder for b in list_bundles(into) if b.step == step and b.folder != target]
-            moved = []
-            try:
-                for number, folder in enumerate(old):
-                    folder.rename(Path(temporary) / f"old-{number}")
-                    moved.append((Path(temporary) / f"old-{number}", folder))
-                fresh.rename(target)
-            except OSError:
-                for aside, folder in moved:
-                    aside.rename(folder)
-                raise
+                    (workspace.new / part).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(given / part, workspace.new / part)
+            load_bundle(workspace.new).verify()
+            others = [b.folder for b in list_bundles(into) if b.step == step and b.folder != target]
+            put_bundle_in_place(workspace)
+            for folder in others if step in SPINE else ():
+                _delete(folder)
     except OSError as error:
         raise InputError(
             f"The bundle can't be added: {error.strerror or error}.", where=into, advice="Check who may write there."
         ) from error
     except InputError as error:
+        if error.where is not None and Path(error.where) == target:
+            raise
         # The copy is gone when this is read; what the user named is the source.
         raise InputError(error.what, where=given, advice=error.advice) from error
     return load_bundle(target)
+
+
+def _delete(folder: Path) -> None:
+    """Delete a bundle's files, the metadata first: what is half deleted is no damaged bundle, but none."""
+    for part in KEPT:
+        (folder / part).unlink(missing_ok=True)
+    for part in sorted({str(Path(part).parent) for part in KEPT}, reverse=True):
+        with suppress(OSError):  # something else lies there
+            (folder / part).rmdir()
 
 
 def _check_road_without(entry: Entry, folders: Sequence[Path]) -> None:

@@ -26,15 +26,18 @@ def batch(
     quiet: Quiet = False,
     json_progress: Json = False,
 ) -> None:
-    """Analyse every study of a folder; write a result folder each and a worklist, the likeliest fracture first."""
-    from ..output.folder import check_result_folder, remove_unfinished
+    """Analyse every study of a folder; write a result folder each and a worklist, the likeliest fracture first.
+
+    Exit code 1 when no study has a result.
+    """
     from ..terminal import shown_progress
 
-    check_result_folder(output, overwrite=True)
-    with shown_progress(quiet=quiet, as_json=json_progress, clean_up=remove_unfinished) as progress:
-        from ..batch import analyze_batch, made_with
+    with shown_progress(quiet=quiet, as_json=json_progress) as progress:
+        from ..batch import analyze_batch, claimed_results, made_with
         from ..intake.many import find_studies
 
+        with claimed_results(output):
+            pass  # a place that can't be written is told before the search
         with progress.stage("Looking for studies", until=0.01):
             studies = find_studies(folder, progress)
         options = {"operating_point": operating_point, "anchors": anchors}
@@ -50,6 +53,8 @@ def batch(
         worklist = analyze_batch(studies, output, load_engine, **how)
     if not quiet and not json_progress:
         show_worklist(worklist)
+    if all(worklist.of(study.source).error for study in studies):
+        raise typer.Exit(1)
 
 
 def show_worklist(worklist: Worklist) -> None:
@@ -73,6 +78,9 @@ def show_worklist(worklist: Worklist) -> None:
         figures = as_figure(row.probability), call, row.level, as_figure(row.level_probability)
         table.add_row(escape(row.study), *figures, style=style)
     console.print(table)
+    for row in rows:
+        if row.note:
+            console.print(f"[yellow]Note:[/] {escape(row.study)}: {escape(row.note)}", highlight=False)
     failed = [row for row in rows if row.error]
     for row in failed:
         console.print(f"[yellow]No result:[/] {escape(row.study)}: {escape(row.error)}", highlight=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..workspace import write_json_file
 from .options import Anatomy, Device, Models, Quiet, Readers, Threads
 
 if TYPE_CHECKING:
@@ -91,8 +92,7 @@ def evaluate_segment(
             result = evaluate_simulated(studies, networks, seed=seed, anatomy=anatomy, progress=progress)
     told = json.dumps(result, indent=2)
     if out:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "segment.json").write_text(told, encoding="utf-8")
+        write_json_file(out / "segment.json", result)
     if record:
         from ..bundles.bundle import record_measured
         from ..evaluation.segmentation import in_words
@@ -151,8 +151,7 @@ def evaluate_explanations(
         result = evaluate_explanations(networks, samples, seed=seed, anatomy=anatomy, cache=cache, progress=progress)
     told = json.dumps(result, indent=2)
     if out:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "explanations.json").write_text(told + "\n", encoding="utf-8")
+        write_json_file(out / "explanations.json", result)
     typer.echo(told)
 
 
@@ -164,8 +163,6 @@ def evaluate_compare(
     quiet: Quiet = False,
 ) -> None:
     """One segmentation of C1 to C7 against another: overlap and distances of each level, and what is odd in either."""
-    import json
-
     from ..terminal import show_comparison, shown_progress
 
     with shown_progress(quiet=quiet) as progress, progress.stage("Comparing", 1.0):
@@ -173,7 +170,6 @@ def evaluate_compare(
 
         comparison = compare_files(labels, reference, progress)
     if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(comparison.to_dict(), indent=2) + "\n", encoding="utf-8")
+        write_json_file(out, comparison.to_dict())
     if not quiet:
         show_comparison(comparison)

@@ -8,7 +8,6 @@ import re
 import shutil
 import stat
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import InputError
 from ..progress import Progress
+from ..workspace import scratch_folder
 
 MOST_FILES = 20_000
 MOST_BYTES = 8 * 2**30
@@ -43,8 +43,7 @@ def unpacked(path: Path, progress: Progress, share: float = 0.2) -> Iterator[Pat
     Steps `progress` up to `share`. Raises InputError for an archive that is corrupt, encrypted, too large, or
     holds names that lead out of the folder.
     """
-    with tempfile.TemporaryDirectory(prefix="neckfrac-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    with scratch_folder() as folder:
         try:
             with zipfile.ZipFile(path) as archive:
                 _unpack(archive, path, folder, progress, share)

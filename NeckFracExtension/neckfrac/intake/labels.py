@@ -10,6 +10,7 @@ from ..anatomy import N_LEVELS
 from ..errors import InputError
 from ..progress import Progress
 from ..volume import CTVolume, to_image
+from .file_kinds import check_file_kind, check_name_is_text
 
 # Labels stored with a slope come back a little off: by half a step of 8-bit values for 7 labels, 0.014.
 WHOLE = 0.05
@@ -112,8 +113,8 @@ def read_level_file(path: Path) -> tuple[CTVolume, list[str]]:
     from .nifti import shear
 
     path = Path(path)
-    if not path.exists():
-        raise InputError("There is no such file.", where=path, advice="Check the path.")
+    check_file_kind(path)
+    check_name_is_text(path)
     if not file_format(path):
         raise InputError("The labels can't be read.", where=path, advice="Give a NIfTI, NRRD or MetaImage file.")
     volume, warnings = read_stored(path, Progress())

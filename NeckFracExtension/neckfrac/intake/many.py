@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
+from ..findings import as_text
+from ..folder_lock import entries
+from ..marks import WORKLIST, is_result
 from ..progress import Progress
 from .dicom_headers import looks_like_dicom, quiet_pydicom
+from .file_kinds import check_file_kind, special_kind, walk_files
 from .files import FORMATS, file_format
 
 SEGMENTATION = ".seg.nrrd"  # Slicer's segmentations, those of earlier results too, are no CT
@@ -55,27 +59,32 @@ def find_studies(source: Path | str | Sequence[Path | str], progress: Progress |
 
     Each zip and each NIfTI, NRRD or MetaImage file is a study. DICOM files are one study when they lie in the same
     sub-folder of the searched folder and name the same patient and study; those that name none belong to their folder.
-    A folder that may not be read is told as a study, so that reading it tells why. Raises InputError when nothing is
-    found or the folder does not exist.
+    What can't be read is told as a study, so that reading it tells why: a folder that may not be read, a link that
+    leads nowhere, a pipe, and a sub-folder of the searched folder in which nothing is found. Raises InputError when
+    nothing is found or the folder does not exist.
     """
     progress = progress or Progress()
     if isinstance(source, str | Path):
         root = Path(source).expanduser().absolute()
-        if not root.exists():
-            raise InputError("There is no such file or folder.", where=root, advice="Check the path.")
+        check_file_kind(root)
         files = list(_walk(root)) if root.is_dir() else [root]
         root = root if root.is_dir() else root.parent
     else:
         root, files = None, [Path(path).expanduser().absolute() for path in source]
-    single, dicom = [], []
+    single, dicom, special = [], [], []
     for number, path in enumerate(files):
         if number % 50 == 0:
             progress.step(0.1 * number / len(files))
-        if path.is_dir() or path.suffix.lower() == ".zip" or _is_volume(path):
+        if special_kind(path):
+            special.append(path)  # never opened
+        elif path.is_dir() or path.suffix.lower() == ".zip" or _is_volume(path):
             single.append(FoundStudy(_name(path, root), str(path), (path,)))
         elif looks_like_dicom(path):
             dicom.append(path)
-    found = sorted([*single, *_dicom_studies(dicom, root, progress)], key=lambda study: (study.name, study.source))
+    found = [*single, *_dicom_studies(dicom, special, root, progress)]
+    if isinstance(source, str | Path) and Path(source).expanduser().is_dir():
+        found += _empty_folders(root, found)
+    found.sort(key=lambda study: (study.name, study.source))
     if not found:
         raise InputError("Nothing here can be read as a CT.", where=root, advice=_FORMATS)
     progress.step(1.0)
@@ -85,10 +94,29 @@ def find_studies(source: Path | str | Sequence[Path | str], progress: Progress |
 def _walk(folder: Path) -> Iterator[Path]:
     """The files below the folder, hidden ones aside, in a stable order; and each folder that may not be read."""
     refused: list[Path] = []
-    for parent, folders, names in os.walk(folder, onerror=lambda error: refused.append(Path(error.filename))):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+    yield from walk_files(folder, lambda error: refused.append(Path(error.filename)))
     yield from refused
+
+
+def _empty_folders(root: Path, found: list[FoundStudy]) -> list[FoundStudy]:
+    """The root's sub-folders in which nothing was found: each may be a patient whose files did not get there.
+
+    Results and folders of results are none, nor are further links to what was found.
+    """
+    places = {parent for study in found for path in study.files for parent in (path, *path.parents)}
+    places |= {Path(os.path.realpath(place)) for place in places}
+    folders = [root / name for name in entries(root) if not name.startswith((".", "__MACOSX"))]
+    return [
+        FoundStudy(as_text(path.name), str(path), (path,))
+        for path in folders
+        if path.is_dir() and path not in places and Path(os.path.realpath(path)) not in places and not _is_ours(path)
+    ]
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether the folder is a result, or holds results."""
+    inside = entries(folder)
+    return WORKLIST in inside or is_result(folder) or any(is_result(folder / name) for name in inside)
 
 
 def _is_volume(path: Path) -> bool:
@@ -97,12 +125,13 @@ def _is_volume(path: Path) -> bool:
 
 def _name(path: Path, root: Path | None) -> str:
     """The path below the root; of the root itself, or without a root, the last part alone."""
-    if root is None or path == root:
-        return path.name
-    return path.relative_to(root).as_posix()
+    return as_text(path.name if root is None or path == root else path.relative_to(root).as_posix())
 
 
-def _dicom_studies(paths: list[Path], root: Path | None, progress: Progress) -> Iterator[FoundStudy]:
+def _dicom_studies(
+    paths: list[Path], special: list[Path], root: Path | None, progress: Progress
+) -> Iterator[FoundStudy]:
+    """The studies of DICOM files, and of what lies among them and is no file; alone, each of these is one itself."""
     groups: dict[tuple[str, str, str], list[Path]] = {}
     nameless: list[Path] = []
     with quiet_pydicom():
@@ -114,10 +143,15 @@ def _dicom_studies(paths: list[Path], root: Path | None, progress: Progress) -> 
                 groups.setdefault((_sub_folder(path, root), patient, study), []).append(path)
             else:
                 nameless.append(path)
-    for path in nameless:
+    for path in (*nameless, *special):
         # A broken slice belongs to the study that it lies among, whose reading then tells of it.
         around = [key for key, files in groups.items() if any(file.parent == path.parent for file in files)]
-        groups.setdefault(around[0] if len(around) == 1 else (str(path.parent), "", ""), []).append(path)
+        if len(around) == 1:
+            groups[around[0]].append(path)
+        elif path in nameless:
+            groups.setdefault((str(path.parent), "", ""), []).append(path)
+        else:
+            yield FoundStudy(_name(path, root), str(path), (path,))
     commons = {key: Path(os.path.commonpath([path.parent for path in files])) for key, files in groups.items()}
     for key, files in groups.items():
         folder = commons[key]

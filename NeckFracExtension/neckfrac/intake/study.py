@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import InputError
-from ..findings import StudyIdentity
+from ..findings import StudyIdentity, as_text
 from ..progress import Progress
 from ..volume import CTVolume
 from .archive import unpacked
@@ -19,6 +19,7 @@ from .dicom_geometry import place
 from .dicom_headers import looks_like_dicom, read_frames
 from .dicom_pixels import decode
 from .dicom_series import group_series
+from .file_kinds import check_file_kind, check_name_is_text, walk_files
 from .files import file_format, header_file, read_file
 
 __all__ = ["SeriesSummary", "Source", "Study", "list_series", "read_study", "series_files"]
@@ -122,41 +123,36 @@ def _name(source: Source) -> str:
     """What the source is called in messages and in the identity: its path, or its files' common folder."""
     paths = _paths(source)
     if len(paths) == 1:
-        return str(paths[0])
-    return os.path.commonpath([os.path.abspath(path.parent) for path in paths])
+        return as_text(paths[0])
+    return as_text(os.path.commonpath([os.path.abspath(path.parent) for path in paths]))
 
 
 def _files(source: Source, stack: ExitStack, progress: Progress) -> list[Path]:
     """All files of the source; a zip is unpacked until `stack` closes."""
     found: list[Path] = []
     for path in _paths(source):
-        if not path.exists():
-            raise InputError("There is no such file or folder.", where=path, advice="Check the path.")
+        check_file_kind(path)
         if path.is_dir():
-            found += _walk(path)
+            found += walk_files(path, _refuse)
         elif path.suffix.lower() == ".zip":
-            found += _walk(stack.enter_context(unpacked(path, progress)))
+            found += walk_files(stack.enter_context(unpacked(path, progress)), _refuse)
         else:
             found.append(header_file(path))
+    for path in found:
+        check_file_kind(path)
     # A file given twice, or in a folder that is given too, is read once.
     return list(dict.fromkeys(found))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """The folder's files, nested ones too, in a stable order; hidden ones are passed over."""
-
-    def refuse(error: OSError) -> None:
-        raise InputError("A folder may not be read.", where=error.filename, advice="Check who may read it.") from error
-
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+def _refuse(error: OSError) -> None:
+    raise InputError("A folder may not be read.", where=error.filename, advice="Check who may read it.") from error
 
 
 def _volume_file(paths: list[Path], source: str) -> Path | None:
     """The one volume file, when there is one and no DICOM; None for DICOM. Raises InputError for anything else."""
     volumes = [path for path in paths if file_format(path)]
     if len(paths) == 1 and volumes:
+        check_name_is_text(volumes[0])
         return volumes[0]
     if any(looks_like_dicom(path) for path in paths):
         return None
@@ -165,6 +161,7 @@ def _volume_file(paths: list[Path], source: str) -> Path | None:
         raise InputError("There are several volume files here.", where=source, advice=f"Give one of them:\n{names}")
     if not volumes:
         raise InputError("Nothing here can be read as a CT.", where=source, advice=_FORMATS)
+    check_name_is_text(volumes[0])
     return volumes[0]
 
 

@@ -84,6 +84,7 @@ def comments(findings: Findings) -> list[str]:
     said = [
         f"{DISCLAIMER} Networks trained on: {'; '.join(trained) or 'not known'}.",
         findings.naming.sentence(),
+        findings.note_on_call(),
         *findings.further_warnings,
         *(f"Reader on {review.level}: {review.note}" for review in findings.reviews if review.note),
         findings.prevalence_in_words(),

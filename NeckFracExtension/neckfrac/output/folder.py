@@ -2,54 +2,33 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..marks import mark_result
 from ..progress import Progress
+from ..workspace import Workspace, claimed, writing
 
 if TYPE_CHECKING:
     from ..findings import Analysis
     from .dicom_source import SourceSeries
 
-# Folders of this process that are not finished; a forced end removes them.
-_UNFINISHED: set[Path] = set()
-
-
-def check_result_folder(folder: Path, overwrite: bool = False) -> None:
-    """Before the work: raises InputError when the result could not be written there, or would hide another."""
-    folder = Path(folder).absolute()
-    if folder.exists() and not folder.is_dir():
-        raise InputError("The output is a file, not a folder.", where=folder, advice="Choose another --output.")
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        raise InputError(
-            "The output folder already holds something.", where=folder, advice="Choose another, or add --overwrite."
-        )
-    # Folders on the way to it are made with the result: one that is refused later leaves none.
-    nearest = next(parent for parent in folder.parents if parent.exists())
-    try:
-        with tempfile.TemporaryDirectory(prefix=".neckfrac-", dir=nearest):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"The output can't be written: {error.strerror}.",
-            where=nearest,
-            advice="Choose a folder that you may write to.",
-        ) from error
-
 
 def write_result(
-    analysis: Analysis, folder: Path, *, progress: Progress | None = None, overwrite: bool = False,
-    dicom: SourceSeries | None = None, scene: bool = True,
+    analysis: Analysis, folder: Path, *, progress: Progress | None = None, overwrite: bool | None = None,
+    inputs: Iterable[Path] = (), dicom: SourceSeries | None = None, scene: bool = True,
+    workspace: Workspace | None = None,
 ) -> None:  # fmt: skip
     """Scene, segmentation (anchors apart), report, tables and picture, into a temporary folder that is then renamed.
 
     scene: False leaves the scene and the segmentation's own file out, for those who have them in Slicer. dicom: the
     series that was analysed; with it, DICOM Segmentation and Structured Report are written as well, and boxes slice
-    by slice.
-    Raises InputError when it can't be written; then, and when cancelled, nothing is left and an old result stays.
+    by slice. overwrite, inputs: as for `workspace.check_place`. workspace: that of `folder`, for those who claimed it
+    before the analysis.
+    Raises InputError when it can't be written, or would replace what is no result; then, and when cancelled, nothing
+    is left and an old result stays. What somebody added to an old result, or changed in it, is kept in the new one.
     """
     from .images import write_png
     from .pictures import overview, panels
@@ -58,12 +37,10 @@ def write_result(
     from .tables import write_csv, write_json
 
     progress = progress or Progress()
-    folder = Path(folder).absolute()
-    check_result_folder(folder, overwrite)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    _UNFINISHED.add(unfinished)
-    try:
+    with (
+        nullcontext(workspace) if workspace else claimed(folder, overwrite=overwrite, inputs=inputs) as claim,
+        writing(claim, folder) as unfinished,
+    ):
         with progress.stage("Drawing the report", until=0.8):
             picture = panels(analysis)
             write_png(overview(analysis, picture), unfinished / "overview.png")
@@ -79,22 +56,7 @@ def write_result(
             write_json(analysis.findings, unfinished / "findings.json")
             write_csv(analysis.findings, unfinished / "findings.csv")
             (unfinished / "report.html").write_text(report(analysis, picture), encoding="utf-8")
-        unfinished.chmod(0o755)
-        _put_in_place(unfinished, folder)
-    except OSError as error:
-        raise InputError(
-            f"The result can't be written: {error.strerror or error}.",
-            where=folder,
-            advice="Check the room on the disk.",
-        ) from error
-    except InputError as error:
-        if error.where is None or not Path(error.where).is_relative_to(unfinished):
-            raise
-        # The unfinished folder is gone when this is read; what the user named is `folder`.
-        raise InputError(error.what, where=folder, advice=error.advice) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        _UNFINISHED.discard(unfinished)
+            mark_result(unfinished)
 
 
 def _write_dicom(analysis: Analysis, folder: Path, series: SourceSeries) -> None:
@@ -112,25 +74,3 @@ def _write_dicom(analysis: Analysis, folder: Path, series: SourceSeries) -> None
         write_segmentation(folder / "segmentation.dcm", series, labels, analysis.findings, edited=edited)
     write_report(folder / "report.dcm", series, analysis.findings)
     write_boxes(folder / "boxes.csv", series, analysis.findings)
-
-
-def remove_unfinished() -> None:
-    """Remove what a forced end would leave behind."""
-    for folder in list(_UNFINISHED):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _put_in_place(new: Path, folder: Path) -> None:
-    """Rename `new` to `folder`; an old result is set aside first and comes back when that fails."""
-    if not folder.exists():
-        new.rename(folder)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent)) / "old"
-    folder.rename(aside)
-    try:
-        new.rename(folder)
-    except OSError:
-        aside.rename(folder)
-        raise
-    finally:
-        shutil.rmtree(aside.parent, ignore_errors=True)

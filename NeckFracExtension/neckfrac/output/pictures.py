@@ -77,10 +77,18 @@ def _along_spine(analysis: Analysis, line: np.ndarray, name: str, margin: float)
     center[through] = line[:, through].mean()
     half = max(size[2] / 2 + 6, LEAST / 2)
     width = np.clip(size[across] + 2 * margin, LEAST, MOST)
-    plane = Plane(name, center, (half, width / 2), 2 * half / (HEIGHT - 1))
+    plane = Plane(name, center, (half, width / 2), pixel_for(half))
     upwards = line[::-1]
     bend = np.interp(center[2] - plane.offsets(0), upwards[:, 2], upwards[:, through]) - center[through]
     return Plane(plane.name, plane.center, plane.half, plane.pixel, bend)
+
+
+def pixel_for(half: float) -> float:
+    """mm of a pixel at which a plane of this half height (mm) has HEIGHT + 1 rows, one more than is shown.
+
+    A plane's rows are odd in number, and HEIGHT is even: a pixel for HEIGHT rows would lie halfway between two sizes.
+    """
+    return half / (HEIGHT // 2)
 
 
 def _without_spine(analysis: Analysis, name: str) -> np.ndarray:
@@ -88,7 +96,7 @@ def _without_spine(analysis: Analysis, name: str) -> np.ndarray:
     volume = analysis.volume
     middle = volume.to_points((np.array(volume.shape) - 1) / 2)
     half = min(np.abs(volume.affine[2, :3]) @ (np.array(volume.shape[::-1]) - 1) / 2, 150.0)
-    plane = Plane(name, middle, (half, 0.8 * half), 2 * half / (HEIGHT - 1))
+    plane = Plane(name, middle, (half, 0.8 * half), pixel_for(half))
     picture = gray(plane, analysis)[..., None].repeat(3, axis=2)
     _finish(picture, plane, analysis.findings)
     return picture
@@ -104,7 +112,7 @@ def _finish(picture: np.ndarray, plane: Plane, findings: Findings) -> None:
     write(picture, left, height / 2, 15, 16)
     write(picture, right, height / 2, width - 15, 16)
     length = 20 / plane.pixel
-    picture[height - 10 : height - 8, round(width - 10 - length) : width - 10] = INK
+    picture[height - 10 : height - 8, max(round(width - 10 - length), 0) : width - 10] = INK
     write(picture, "2 cm", height - 23, width - 10 - length / 2, 12)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,10 +39,15 @@ class Plane:
     pixel: float
     bend: np.ndarray | None = None
 
+    def __post_init__(self) -> None:
+        if self.bend is not None and self.bend.shape != self.shape[:1]:
+            raise ValueError(f"a plane of {self.shape[0]} rows can't be bent by {self.bend.shape}")
+
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        height, width = (2 * round(half / self.pixel) + 1 for half in self.half)
+        """Rows and columns, both odd: the middle is a pixel."""
+        # Not Python's round: it takes x.5 to the even neighbour, so that one bit decides between two sizes.
+        height, width = (2 * math.floor(half / self.pixel + 0.5) + 1 for half in self.half)
         return height, width
 
     @property

@@ -97,6 +97,7 @@ def _verdict(findings: Findings) -> str:
     said.append(f"Highest level: {findings.naming.either(highest.level)}, {as_figure(highest.probability)}.")
     if unseen:
         said.append(f"Not seen: {', '.join(unseen)}.")
+    said += [f"<b>{escape(note)}</b>"] if (note := findings.note_on_call()) else []
     return (
         f'<section class="verdict {kind}"><div><h2>{line}</h2><p>{" ".join(said)}</p></div>'
         f'<p class="figure"><b>{as_figure(findings.patient_probability)}</b>patient probability</p></section>'

@@ -5,13 +5,24 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 from ..findings import Findings, VertebraFinding
 
 
+def json_text(content: Any, indent: int | None = None) -> str:
+    """JSON that can be written as UTF-8 whatever it holds: names of files that are no text keep their bytes."""
+    text = json.dumps(content, indent=indent, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(content, indent=indent)
+    return text
+
+
 def write_json(findings: Findings, path: Path) -> None:
     """All that is known, by `Findings.to_dict`."""
-    path.write_text(json.dumps(findings.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json_text(findings.to_dict(), indent=2) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Findings:
@@ -22,6 +33,7 @@ def read_json(path: Path) -> Findings:
 def write_csv(findings: Findings, path: Path) -> None:
     """A row a level and one for the patient; box corners in mm, LPS; empty where nothing is known, or was rejected.
 
+    note: a reader's; in the patient's row, what must be known of the call.
     alternative_levels: what else the row's vertebra could be, likeliest first, "C4 C2". names_certain: yes or no,
     and names_probability: both of the chain of levels, so the same in each row.
     """
@@ -39,7 +51,8 @@ def write_csv(findings: Findings, path: Path) -> None:
             writer.writerow([level.level, alternatives, *named, *_row(findings, level, members)])
         values = [_number(findings.patient_members.get(name)) for name in members]
         patient = [_number(findings.patient_probability), _number(findings.patient_threshold)]
-        writer.writerow(["patient", "", *named, findings.patient_status, *patient, *[""] * 10, *values])
+        said = [findings.patient_status, *patient, "", "", "", findings.note_on_call()]
+        writer.writerow(["patient", "", *named, *said, *[""] * 6, *values])
 
 
 def _row(findings: Findings, level: VertebraFinding, members: list[str]) -> list[str]:

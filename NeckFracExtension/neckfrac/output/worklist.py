@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..findings import Findings
+from .tables import json_text
 
 JSON, CSV = "worklist.json", "worklist.csv"
 SCHEMA = "1.0"
@@ -24,7 +25,8 @@ class WorklistRow:
     study: its name in the searched folder. source: where it lies. result: its result folder's name, beside the
     worklist. status: "positive", "negative", "not seen", or "" without a result; error says why there is none.
     level: the level with the highest probability, "C3 or C4" when names are uncertain; uncertain_names: all readings.
-    input, made_with: fingerprints of the study's files, and of networks and options (see `batch`).
+    input, made_with: fingerprints of the study's files, and of networks and options (see `batch`). note: what a reader
+    must know of the call (`Findings.note_on_call`).
     """
 
     study: str
@@ -40,6 +42,7 @@ class WorklistRow:
     study_date: str = ""
     seconds: float | None = None
     error: str = ""
+    note: str = ""
     input: str = ""
     made_with: str = ""
 
@@ -59,6 +62,7 @@ class WorklistRow:
             study_date=findings.study.study_date,
             seconds=round(seconds, 2),
             error="",
+            note=findings.note_on_call(),
         )
 
     @property
@@ -77,8 +81,12 @@ class Worklist:
     @classmethod
     def read(cls, folder: Path | str) -> Worklist:
         """The worklist in `folder`; without rows when there is none. Raises InputError for a damaged one."""
-        path = Path(folder) / JSON
+        path, table = Path(folder) / JSON, Path(folder) / CSV
         if not path.exists():
+            if os.path.lexists(table):
+                raise InputError(
+                    "A worklist of something else lies here.", where=table, advice="Choose another result folder."
+                )
             return cls(Path(folder))
         known = {field.name for field in fields(WorklistRow)}
         try:
@@ -103,27 +111,31 @@ class Worklist:
         return self._rows.get(source)
 
     def put(self, row: WorklistRow) -> None:
-        """Add a row, or replace its study's, and write both files."""
+        """Add a row, or replace its study's."""
         self._rows[row.source] = row
-        self.write()
+
+    def folder_of(self, row: WorklistRow) -> Path | None:
+        """The row's result folder; None when its name is none, or leads elsewhere."""
+        name = row.result
+        return self.folder / name if name not in ("", ".", "..") and name == os.path.basename(name) else None
 
     def has_result(self, row: WorklistRow) -> bool:
         """Whether the row's result lies there whole."""
-        folder = self.folder / row.result
-        return not row.error and bool(row.result) and all((folder / name).is_file() for name in WHOLE)
+        folder = self.folder_of(row)
+        return not row.error and folder is not None and all((folder / name).is_file() for name in WHOLE)
 
-    def write(self) -> None:
-        """Write both files, each whole or not at all. Raises InputError."""
-        rows = self.rows
-        content = json.dumps({"schema": SCHEMA, "rows": [asdict(row) for row in rows]}, indent=1, ensure_ascii=False)
+    def write(self, parts: Path | None = None) -> None:
+        """Write both files, each whole or not at all. parts: a folder for what is not whole yet. Raises InputError."""
+        rows, parts = self.rows, parts or self.folder
+        content = json_text({"schema": SCHEMA, "rows": [asdict(row) for row in rows]}, indent=1)
         columns = [field.name for field in fields(WorklistRow) if field.name not in _INTERNAL]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            part = self.folder / f".{JSON}"
+            part = parts / f".{JSON}"
             part.write_text(content + "\n", encoding="utf-8")
             os.replace(part, self.folder / JSON)
-            part = self.folder / f".{CSV}"
-            with part.open("w", newline="", encoding="utf-8") as file:
+            part = parts / f".{CSV}"
+            with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
                 writer = csv.writer(file)
                 writer.writerow(columns)
                 writer.writerows([_cell(getattr(row, column)) for column in columns] for row in rows)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..progress import Progress
+from ..workspace import check_place
 
 if TYPE_CHECKING:
     from .neck import Neck
@@ -58,7 +59,7 @@ def simulate_to_folder(
             where=f"size {size}, spacing {spacing}",
             advice="Change --size or --spacing.",
         )
-    check_output(output)
+    check_place(output)
     with progress.stage("Building the neck", until=0.4):
         neck = neck_of(anatomy, None if plain else seed)
     with progress.stage("Simulating the scan", until=0.9):
@@ -81,12 +82,6 @@ def simulate_to_folder(
             )
     with progress.stage("Writing", until=1.0):
         export_study(study, output, dicom=dicom)
-
-
-def check_output(output: Path) -> None:
-    """Before the work: raises InputError when the output already holds something."""
-    if Path(output).exists() and (not Path(output).is_dir() or any(Path(output).iterdir())):
-        raise InputError("The output already holds something.", where=output, advice="Choose a new folder.")
 
 
 def _generator(seed: int):

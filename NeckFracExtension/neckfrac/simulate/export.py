@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from .. import DISCLAIMER, __version__
 from ..anatomy import CLASS_NAMES, LEVELS
 from ..errors import InputError
 from ..volume import CTVolume, to_image
+from ..workspace import unwritable, whole_folder
 
 if TYPE_CHECKING:
     from .study import SimulatedStudy
@@ -88,14 +87,14 @@ def export_dicom(study: SimulatedStudy, folder: Path) -> Path:
     Raises InputError when `folder` can't be written or already holds something, or when rows and columns of
     the volume are not perpendicular, which DICOM can't say.
     """
-    with whole_folder(Path(folder)) as place:
+    with study_folder(Path(folder)) as place:
         _write_series(study, place)
     return Path(folder)
 
 
 def export_study(study: SimulatedStudy, folder: Path, *, nrrd: bool = True, dicom: bool = False) -> Path:
     """NRRD files and truth.json in `folder`, and a DICOM series in its folder ``dicom``, all or none of them."""
-    with whole_folder(Path(folder)) as place:
+    with study_folder(Path(folder)) as place:
         if nrrd:
             _write_volumes(study, place)
         if dicom:
@@ -107,36 +106,14 @@ def export_study(study: SimulatedStudy, folder: Path, *, nrrd: bool = True, dico
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `folder` when all went well, and is gone otherwise."""
-    made: list[Path] = []
-    place: Path | None = None
+def study_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `folder` when all went well, and is gone otherwise. Raises InputError."""
+    what = "simulated study"
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError("The output already holds something.", where=folder, advice="Choose a new folder.")
-        missing = [parent for parent in folder.absolute().parents if not parent.exists()]
-        for parent in reversed(missing):
-            parent.mkdir()
-            made.append(parent)
-        place = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.absolute().parent))
-        yield place
-        place.chmod(0o755)
-        if folder.exists():
-            folder.rmdir()
-        place.rename(folder)
-        place, made = None, []
-    # SimpleITK reports what it can't write as RuntimeError.
-    except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or "the files could not be written"
-        raise InputError(
-            f"The simulated study can't be written here: {reason}.", where=folder,
-            advice="Choose a folder that you may write to, on a disk with room.",
-        ) from error
-    finally:
-        if place is not None:
-            shutil.rmtree(place, ignore_errors=True)
-        for parent in reversed(made):
-            parent.rmdir()
+        with whole_folder(folder, what=what) as place:
+            yield place
+    except RuntimeError as error:  # so SimpleITK reports what it can't write
+        raise unwritable(folder, what, OSError("the files could not be written")) from error
 
 
 def _box(mask: np.ndarray, volume: CTVolume) -> dict[str, list[float]] | None:

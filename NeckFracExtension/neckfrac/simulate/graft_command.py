@@ -10,6 +10,7 @@ from ..anatomy import LEVEL_BY_NAME, LEVELS
 from ..errors import InputError
 from ..progress import Progress
 from ..volume import CTVolume
+from ..workspace import check_place
 
 WHOLE = 0.9  # share of a vertebra that must lie within the scan for it to be broken
 # Share of the volume that a level's neighbours, or else an adult's, let expect, below which a label is a scrap.
@@ -44,7 +45,7 @@ def graft_to_folder(
     """
     from ..intake.labels import read_labels
     from ..intake.study import read_study
-    from .command import LEAST_VOXELS, check_output
+    from .command import LEAST_VOXELS
     from .export import export_study
     from .fractures.fracture import parse_fracture
     from .graft import graft
@@ -53,7 +54,7 @@ def graft_to_folder(
     wanted = [parse_fracture(text) for text in fractures]
     if not wanted:
         raise InputError("No fracture is wanted.", advice="Give --fracture LEVEL:KIND, for instance C4:burst.")
-    check_output(output)
+    check_place(output, inputs=[study, labels])
     with progress.stage("Reading the study", until=0.3):
         given = read_study(study, progress=progress.part(0.0, 0.8))
         for warning in given.warnings:

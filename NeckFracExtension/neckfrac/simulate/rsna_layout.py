@@ -45,7 +45,7 @@ def write_rsna_layout(
     the truth. anatomy, spacing, size, plain: as `simulate_to_folder`. Raises InputError for an output that
     can't be written or holds something, or when no fracture lies within the scan; then nothing is left.
     """
-    from .export import whole_folder
+    from .export import study_folder
 
     progress = progress or Progress()
     if studies < 1 or min(size) < 2 or not all(0 < value < inf for value in spacing):
@@ -54,7 +54,7 @@ def write_rsna_layout(
             where=f"{studies} studies, size {size}, spacing {spacing}", advice="Change the number, size or spacing.",
         )  # fmt: skip
     labels, boxes, truths = [], [], {}
-    with whole_folder(Path(folder)) as place:
+    with study_folder(Path(folder)) as place:
         (place / IMAGES).mkdir()
         (place / SEGMENTATIONS).mkdir()
         neck = None

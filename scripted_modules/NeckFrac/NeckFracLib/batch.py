@@ -51,7 +51,7 @@ def readWorklist(results):
 
 def removeLeftovers(results):
     """Remove what a worker that had to be stopped left unfinished in a folder of results."""
-    from neckfrac.batch import remove_leftovers
+    from neckfrac.workspace import remove_leftovers
 
     if Path(results).is_dir():
         remove_leftovers(Path(results))

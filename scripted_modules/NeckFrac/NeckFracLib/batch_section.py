@@ -168,6 +168,8 @@ class BatchSection(Section):
         if row.level:
             message = _("Highest level: {level}, probability {probability}.")
             lines.append(message.format(level=row.level, probability=as_figure(row.level_probability)))
+        if row.note:
+            lines.append(row.note)
         if row.uncertain_names:
             lines.append(_("Uncertain level names: {readings}.").format(readings=row.uncertain_names))
         identity = ", ".join(filter(None, [row.patient_name, row.patient_id, row.study_date]))

@@ -5,6 +5,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from . import export, install
+from .batch import removeLeftovers
 from .job_runner import LastingRun
 from .section import Section
 
@@ -16,7 +17,7 @@ class ExportSection(Section):
 
     def __init__(self, ui, logic, onChanged=None):
         Section.__init__(self, ui, logic, onChanged)
-        self._folder = ""
+        self._folder, self._parent = "", None
         ui.exportButton.connect("clicked(bool)", self.onExportButton)
         ui.openExportButton.connect("clicked(bool)", self.onOpenButton)
         ui.exportPathLineEdit.connect("currentPathChanged(QString)", lambda path="": self.update())
@@ -55,6 +56,7 @@ class ExportSection(Section):
             if withDicom:
                 install.installForDicom()
             target = export.newFolder(ui.exportPathLineEdit.currentPath, volume)
+            self._parent = target.parent
             self.logic.jobs.start(
                 export.COMMAND,
                 lambda folder: export.exportArguments(nodes, findings, folder, target, withDicom),
@@ -76,6 +78,8 @@ class ExportSection(Section):
             self._folder = run.answer["folder"]
             ui.exportStatusLabel.setText(_("Written: {folder}").format(folder=self._folder))
         else:
+            # A worker that had to be stopped clears nothing away.
+            removeLeftovers(self._parent)
             ui.exportStatusLabel.setText(_("Nothing was written: {reason}").format(reason=run.error))
         ui.exportProgressBar.setValue(0 if run.error else 100)
         self._onChanged()

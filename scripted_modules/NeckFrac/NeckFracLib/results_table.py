@@ -63,7 +63,8 @@ def summary(findings):
         return _("No cervical vertebra was recognized in this volume.")
     suspected = findings.levels_in_words(findings.positive)
     if suspected:
-        return _("Suspected fractures: <b>{levels}</b>.").format(levels=html.escape(suspected))
+        told = _("Suspected fractures: <b>{levels}</b>.").format(levels=html.escape(suspected))
+        return " ".join(filter(None, [told, html.escape(findings.note_on_call())]))
     seen = [level for level in findings.levels if level.probability is not None]
     highest = max(seen, key=lambda level: level.probability)
     return _(

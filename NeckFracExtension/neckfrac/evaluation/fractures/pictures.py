@@ -38,9 +38,9 @@ def keep_worst(
         if record["case"] == case:
             folder.mkdir(parents=True, exist_ok=True)
             write_png(draw(known, analysis, level), folder / picture_name(case, level))
-    for path in folder.glob("*.png"):
-        if path.name not in kept:
-            path.unlink()
+    drawn = {picture_name(record["case"], name) for record in records for name in LEVEL_BY_NAME}
+    for name in drawn - kept:  # nothing else that may lie there
+        (folder / name).unlink(missing_ok=True)
 
 
 def draw(known: Known, analysis: Analysis, level: str) -> np.ndarray:
