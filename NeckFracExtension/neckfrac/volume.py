@@ -8,6 +8,23 @@ from functools import cached_property
 import numpy as np
 
 
+@dataclass(frozen=True)
+class Gap:
+    """Where slices are missing: what lies there is interpolated, and no evidence.
+
+    point: on the plane where it begins, LPS mm. normal: unit vector (LPS) across the slices. width: mm along it.
+    """
+
+    point: tuple[float, float, float]
+    normal: tuple[float, float, float]
+    width: float
+
+    def holds(self, points: np.ndarray) -> np.ndarray:
+        """Which LPS points [..., 3] lie in it, bool [...]."""
+        along = (np.asarray(points) - self.point) @ np.array(self.normal)
+        return (along > 0) & (along < self.width)
+
+
 @dataclass(frozen=True, eq=False)
 class CTVolume:
     """HU voxels and where they lie in the patient.

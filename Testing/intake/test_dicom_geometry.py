@@ -142,3 +142,17 @@ def test_a_sheared_affine_is_set_upright():
     volume, warnings = upright(CTVolume(scan(places, orientation, (0.6, 0.5), (90, 100)), affine), Progress())
     assert "gantry tilt 18.0" in warnings[0]
     assert np.abs(ball_position(volume)[0] - CENTER).max() < 0.25
+
+
+def test_slices_that_are_missing_leave_a_gap_and_even_ones_none():
+    from neckfrac.intake.dicom_geometry import stack_geometry
+
+    heights = [0.0, 1.0, 2.0, 5.0, 6.0, 7.0, 8.0]
+    for places, expected in ((heights, [(2.5, 2.0)]), (np.arange(7.0), [])):
+        positions = np.array([[10.0, 20.0, 30.0 + z] for z in places])
+        geometry = stack_geometry(positions, (1, 0, 0, 0, 1, 0), (0.5, 0.5), [str(z) for z in places])
+        assert [(gap.point[2] - 30.0, gap.width) for gap in geometry.gaps] == expected
+    gap = stack_geometry(
+        np.array([[10.0, 20.0, 30.0 + z] for z in heights]), (1, 0, 0, 0, 1, 0), (0.5, 0.5), list(map(str, heights))
+    ).gaps[0]
+    assert gap.holds([[0, 0, 33.0], [5, 5, 34.0], [0, 0, 32.0], [0, 0, 35.0]]).tolist() == [True, True, False, False]

@@ -140,3 +140,18 @@ def test_closings_are_those_of_scipy(size):
     greatest = ndimage.maximum_filter(image, size, mode="nearest")
     closed = ndimage.minimum_filter(greatest, size, mode="nearest")
     assert np.array_equal(closing(torch.from_numpy(image), size).numpy(), closed)
+
+
+def test_where_slices_are_missing_there_is_no_evidence():
+    from dataclasses import replace
+
+    from neckfrac.volume import Gap
+
+    study = segmented((4, 5))
+    gap = Gap((0.0, 0.0, 41.0), (0.0, 0.0, 1.0), 5.0)  # mm along z, about the fracture of C4 at 43
+    levels = ask(replace(study, gaps=(gap,))).levels
+    assert levels["C4"] < 0.5 < levels["C5"]
+    answer = ask_dense(study, Finds(), device=CPU, progress=Progress())
+    owned = territories(replace(study, gaps=(gap,)), answer)
+    empty = np.flatnonzero(owned.max(axis=(1, 2)) == 0) + answer.box[0].start
+    assert {42, 43, 44, 45} <= set(empty) and not {41, 46} & set(empty)

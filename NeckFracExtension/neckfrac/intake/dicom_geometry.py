@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from ..errors import InputError
 from ..progress import Progress
-from ..volume import CTVolume
+from ..volume import CTVolume, Gap
 from .checks import MOST_VOXELS
 
 # Positions are written with few decimals; an error of a twentieth of a millimetre, or of a slice
 # distance, is below what rounding and the table's motion leave.
 POSITION_TOLERANCE = 0.05  # mm
 STEP_TOLERANCE = 0.05  # of the slice distance
+MISSING_FROM = 1.6  # times the usual distance between two slices, from which one is missing between them
 SHIFT_TOLERANCE = 0.25  # of a pixel, sideways over the whole series
 SAME_PLACE = 0.02  # mm; slices closer than this are images of one place
 # A gap is bridged up to three usual slice distances, or up to 5 mm (the thickest slices that necks are
@@ -58,6 +60,16 @@ class StackGeometry:
         grid = np.linspace(0, self.distances[-1], len(self.distances))
         tolerance = max(POSITION_TOLERANCE, STEP_TOLERANCE * self.distances[-1] / (len(grid) - 1))
         return bool(np.abs(self.distances - grid).max() > tolerance)
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """Where slices are missing, but for half a step beside those that are there."""
+        found, normal = [], self.axes[:, 2]
+        for below, above in pairwise(self.distances) if self.uneven else ():
+            if above - below > MISSING_FROM * self.step:
+                point = self.first + (below + self.step / 2) * normal
+                found.append(Gap(tuple(point.tolist()), tuple(normal.tolist()), float(above - below - self.step)))
+        return tuple(found)
 
     def warnings(self) -> list[str]:
         """What is resampled, in words."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..findings import StudyIdentity, as_text
 from ..progress import Progress
-from ..volume import CTVolume
+from ..volume import CTVolume, Gap
 from .archive import unpacked
 from .checks import check_volume
 from .dicom_choice import Candidate, SeriesSummary, candidates, choose
@@ -32,12 +32,13 @@ _FORMATS = "Give a DICOM folder, its files or a zip of them, or a NIfTI, NRRD or
 class Study:
     """A CT as read: HU on its stored axes, whose it is, and what limits the reading.
 
-    `identity` holds the patient's name and ID; no warning does.
+    `identity` holds the patient's name and ID; no warning does. gaps: where slices of a DICOM series are missing.
     """
 
     volume: CTVolume
     identity: StudyIdentity
     warnings: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
     def with_warnings(self, warnings: Sequence[str]) -> Study:
         """The same study, with warnings of what was read beside it."""
@@ -72,7 +73,8 @@ def read_study(source: Source, *, series: str | None = None, progress: Progress 
             where = error.where or (volume_file or chosen.summary)
             raise InputError(error.what, where=where, advice=error.advice) from error
     progress.step(1.0)
-    return Study(volume, identity, tuple(dict.fromkeys(warnings)))
+    gaps = () if volume_file else chosen.stack.geometry.gaps
+    return Study(volume, identity, tuple(dict.fromkeys(warnings)), gaps)
 
 
 def list_series(source: Source) -> list[SeriesSummary]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,7 @@ def analyze(
             naming = located.naming
             warn_all(progress, [naming.sentence(), *located.warnings, *chain_warnings(seen, shares)])
 
+    segmented = replace(segmented, gaps=study.gaps)
     warn_all(progress, [networks.ensemble.caveat()])
     with progress.stage("Looking for fractures", until=0.9):
         opinions = ask_members(segmented, networks, progress)

@@ -11,6 +11,7 @@ import torch
 from ..anatomy import LEVELS
 from ..networks.dense_unet import STRIDE
 from ..progress import Progress
+from ..volume import Gap
 from .classify import LEAST_VOXELS, Opinion
 from .dense_features import Scale, features
 from .device import reduced_precision
@@ -83,7 +84,8 @@ def spine_box(labels: np.ndarray) -> tuple[slice, slice, slice]:
 def territories(segmented: Segmented, answer: DenseAnswer) -> np.ndarray:
     """Whose each answer is: uint8 like the logits, a level's label or 0.
 
-    A voxel belongs to the nearest level within TERRITORY; what lies next to voxels without data belongs to none.
+    A voxel belongs to the nearest level within TERRITORY; what lies next to voxels without data, or where slices are
+    missing, belongs to none.
     """
     from scipy import ndimage
 
@@ -93,7 +95,19 @@ def territories(segmented: Segmented, answer: DenseAnswer) -> np.ndarray:
     owned = np.where(distance <= TERRITORY, labels[tuple(nearest)], 0)
     unmeasured = _folded(segmented.hu <= NO_DATA, answer, np.max)
     owned[ndimage.binary_dilation(unmeasured, iterations=2)] = 0
+    for gap in segmented.gaps:
+        owned[_between_slices(segmented, answer, gap)] = 0
     return owned
+
+
+def _between_slices(segmented: Segmented, answer: DenseAnswer, gap: Gap) -> np.ndarray:
+    """Which answers lie where slices are missing: bool like the logits."""
+    middles = [
+        part.start + (np.arange(count) + 0.5) * step - 0.5
+        for part, count, step in zip(answer.box, answer.logits.shape, STRIDE, strict=True)
+    ]
+    indices = np.stack(np.meshgrid(*middles, indexing="ij"), axis=-1)
+    return gap.holds(segmented.lattice.to_points(indices))
 
 
 def _folded(array: np.ndarray, answer: DenseAnswer, over) -> np.ndarray:

@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own name for it
 
 from ..anatomy import LEVEL_BY_NAME, LEVELS, N_LEVELS, SKULL, T1
 from ..progress import Progress
-from ..volume import CTVolume
+from ..volume import CTVolume, Gap
 from .device import reduced_precision
 from .grids import FINE_SPACING, Lattice, onto, place_in, resample, seen_by
 from .intensity import Intensity
@@ -33,6 +33,7 @@ class Segmented:
     hu: int16, labels: uint8 (0 or a level's label), bone: uint8 (0...255, how sure a voxel is any level),
     level: uint8 (the likeliest level, also where there is no bone); all [z, y, x] on `lattice`.
     windows: int [z, 2], first row and column of each slice's window; window: its side in voxels.
+    gaps: where the scan lacks slices.
     anchors: uint8, T1 and SKULL where these lie, or None when they were not asked for; on `anchor_lattice`, which has
     more slices than `lattice`.
     """
@@ -46,6 +47,7 @@ class Segmented:
     window: int
     anchors: np.ndarray | None = None
     anchor_lattice: Lattice | None = None
+    gaps: tuple[Gap, ...] = ()
 
     def of(self, name: str) -> np.ndarray:
         """Mask [z, y, x] of one level."""
