@@ -41,7 +41,8 @@ class Variation:
     uniform range. `mirror` None mirrors half of all studies left to right. `tissue` scales how much HU
     differ between people (0: textbook values); the chances are those of what not everybody has.
     cortical, trabecular (HU) and cortex (mm): ranges of a person's bone, None for those of all people.
-    head_scale: of the head against the body. joints: changes by the joint's upper link.
+    head_scale: of the head against the body. joints: changes by the joint's upper link. turn: of the whole neck in
+    degrees, instead of what is drawn.
     """
 
     cervical: tuple[float, float, float] = (3.0, 2.0, 2.0)
@@ -87,6 +88,7 @@ class Variation:
     cortex: tuple[float, float] | None = None
     head_scale: float = 1.0
     joints: tuple[tuple[str, JointChange], ...] = ()
+    turn: tuple[float, float, float] | None = None
 
     @classmethod
     def plain(cls) -> Variation:
@@ -289,7 +291,7 @@ def draw_pose(neck: Neck, variation: Variation, generator: np.random.Generator) 
     turn = generator.normal(0, 1, 3) * v.rotation + generator.uniform(-1, 1, 3) * v.rotation_range
     if generator.random() < v.extreme_chance:
         turn = generator.uniform(-1, 1, 3) * v.extreme_rotation
-    turn = np.clip(turn, -45, 45)
+    turn = np.clip(turn, -45, 45) if v.turn is None else np.array(v.turn, float)
 
     def at(name: str, point: np.ndarray) -> np.ndarray:
         return shapes[name][:3, :3] @ point + shapes[name][:3, 3]
