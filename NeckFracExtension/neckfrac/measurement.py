@@ -85,6 +85,11 @@ class Measurement:
         return QUANTITIES[self.name]
 
     @property
+    def key(self) -> str:
+        """What tells it from the others of its study: "listhesis C5 C6"."""
+        return " ".join([self.name, *self.levels])
+
+    @property
     def where(self) -> str:
         """ "C5", "C5 on C6" or "C2 to C7"."""
         if self.name == "listhesis":
@@ -150,6 +155,25 @@ class Measurement:
             "normal": None if normal is None else NormalRange(**normal),
         }
         return cls(**{**content, **parts})
+
+
+def with_moved_points(
+    measurements: Iterable[Measurement], key: str, points: Iterable[Sequence[float]]
+) -> tuple[Measurement, ...]:
+    """The measurements after a reader moved the points of one; those that share a line with it follow.
+
+    Raises KeyError when none has that key, ValueError for another number of points.
+    """
+    measurements = tuple(measurements)
+    old = {one.key: one for one in measurements}[key]
+    new = old.moved(points)
+    lines = {before: after for before, after in zip(old.lines, new.lines, strict=True) if before != after}
+    if not lines:
+        return measurements
+    return tuple(
+        one.moved(point for line in one.lines for point in lines.get(line, line)) if {*lines} & {*one.lines} else one
+        for one in measurements
+    )
 
 
 def shown(value: float, unit: str, bare: bool = False) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..simulate.study import SimulatedStudy
 
 RESULT, CASES = "measurements.json", "cases.jsonl"
-SLICES = (1.0, 2.0, 3.0)  # mm
+THINNEST, SLICES = 1.0, (1.0, 2.0, 3.0)  # mm
 # Degrees of flexion, lateral bend and axial turn of the whole neck, one after the other from study to study.
 TURNS = ((30.0, 0.0, 0.0), (0.0, 30.0, 0.0), (0.0, 0.0, 30.0), (-30.0, 0.0, 0.0), (0.0, -30.0, 0.0), (0.0, 0.0, -30.0))
 POSES = ("upright", "turned")
@@ -112,45 +112,50 @@ def _scans(
     from ..simulate.landmarks import true_measurements
 
     for pose in POSES:
-        truth = None
-        for mm in sorted(mm for _, own, mm in wanted if own == pose):
-            study = simulated(neck, n, seed, pose, mm)
-            truth = truth or true_measurements(study.posed)[1]
-            measured = measured_in(study, networks)
-            rows = compare(truth, measured, study.volume)
+        thicknesses = sorted(mm for _, own, mm in wanted if own == pose)
+        if not thicknesses:
+            continue
+        study = simulated(neck, n, seed, pose)
+        truth = true_measurements(study.posed)[1]
+        for mm in thicknesses:
+            volume, labels = thicker(study, round(mm / THINNEST))
+            rows = compare(truth, measured_in(volume, labels, networks), volume)
             yield {"study": n, "pose": pose, "slice": mm, "rows": rows}
 
 
-def simulated(neck: Neck, n: int, seed: int, pose: str, mm: float) -> SimulatedStudy:
-    """An intact adult in a good scanner; the same person whatever the slice thickness."""
+def simulated(neck: Neck, n: int, seed: int, pose: str) -> SimulatedStudy:
+    """An intact adult in a good scanner, in the thinnest slices."""
     from ..simulate.scanner import Scanner
     from ..simulate.study import Grid, Variation, simulate_study
 
     none = (0.0, 0.0, 0.0)
     turn = TURNS[n % len(TURNS)] if pose == "turned" else none
     variation = replace(Variation(), turn=turn, implant_chance=0.0, tube_chance=0.0)
-    spacing = (mm, PIXEL, PIXEL)
+    spacing = (THINNEST, PIXEL, PIXEL)
     shape = tuple(round(length / step) for length, step in zip(EXTENT, spacing, strict=True))
-    scanner = Scanner(slice_thickness=mm, blur=0.4, noise=15.0)
+    scanner = Scanner(slice_thickness=THINNEST, blur=0.4, noise=15.0)
     own = FIRST_SEED + 100_000 * seed + n
     return simulate_study(
         neck, seed=own, grid=Grid(shape, spacing, ("C4", OFFSET)), variation=variation, scanner=scanner
     )
 
 
-def measured_in(study: SimulatedStudy, networks: Networks | None) -> tuple[Measurement, ...]:
-    """What is measured of a study, with its true masks or with the networks'."""
+def thicker(study: SimulatedStudy, times: int) -> tuple[CTVolume, np.ndarray]:
+    """Thick slices as scanners make them of thin ones, by their mean; with the true labels in their middles."""
+    from ..pipeline.grids import shrink
+
+    volume = shrink(study.volume, (times, 1, 1))
+    labels = np.where(study.labels <= N_LEVELS, study.labels, 0).astype(np.uint8)
+    return volume, labels[(times - 1) // 2 :: times][: volume.shape[0]]
+
+
+def measured_in(volume: CTVolume, labels: np.ndarray, networks: Networks | None) -> tuple[Measurement, ...]:
+    """What is measured of a scan, with its true masks or with the networks'."""
+    from ..pipeline.given import given
     from ..pipeline.measure import measure
 
-    segmented = _true_masks(study) if networks is None else _segmented(study.volume, networks)
-    return () if segmented is None else measure(segmented, study.volume)[0]
-
-
-def _true_masks(study: SimulatedStudy) -> Segmented:
-    from ..pipeline.given import given
-
-    labels = np.where(study.labels <= N_LEVELS, study.labels, 0).astype(np.uint8)
-    return given(study.volume, labels, window=96)
+    segmented = given(volume, labels, window=96) if networks is None else _segmented(volume, networks)
+    return () if segmented is None else measure(segmented, volume)[0]
 
 
 def _segmented(volume: CTVolume, networks: Networks) -> Segmented | None:
@@ -186,7 +191,8 @@ def in_words(result: dict[str, Any]) -> str:
     """The agreement as tables in Markdown, one a condition."""
     parts = []
     for condition, rows in result["agreement"].items():
-        parts.append(f"\n### {condition}\n\n| | n | not given | bias | 95 % limits | interval holds |\n|---|---|---|---|---|---|")
+        head = "| | n | not given | bias | 95 % limits | interval holds |\n|---|---|---|---|---|---|"
+        parts.append(f"\n### {condition}\n\n{head}")
         for name, row in rows.items():
             quantity = QUANTITIES[name]
             digits = 2 if quantity.unit in ("mm", "1") else 1
