@@ -29,7 +29,8 @@ def measure(segmented: Segmented, volume: CTVolume) -> tuple[tuple[Measurement, 
     across = sorted(volume.spacing)
     if across[-1] > COARSEST[0] or across[1] > COARSEST[1]:
         return (), TOO_COARSE
-    surface = ScanSurface(segmented.hu, segmented.labels, segmented.lattice)
+    maker = Maker(volume.spacing, volume.directions)
+    surface = ScanSurface(segmented.hu, segmented.labels, segmented.lattice, maker.edges)
     voxels = voxels_of(segmented.labels, segmented.lattice)
     axes = fit_axes(voxels, surface)
     bodies, lines = landmarks(axes, surface, voxels)
@@ -37,7 +38,6 @@ def measure(segmented: Segmented, volume: CTVolume) -> tuple[tuple[Measurement, 
     airs = {
         level: soft_tissue.thickness(wall, axes[level], volume) for level, wall in walls.items() if wall is not None
     }
-    maker = Maker(volume.spacing, volume.directions)
     return assemble(bodies, lines, {level: air for level, air in airs.items() if air is not None}, maker)
 
 

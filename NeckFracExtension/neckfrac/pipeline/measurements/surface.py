@@ -17,6 +17,11 @@ LATE = 3.0  # mm after which a ray that should start in bone must have met it
 # mm along a ray about the mask's edge: where the cortex is looked for, and what lies outside it.
 PROFILE = np.arange(-2.5, 3.01, 0.25)
 CORTEX = (-2.5, 0.75)
+# What is taken for granted of a cortex: mm thick, and the density of the marrow behind it as a share of its own.
+# KERNEL: mm, the width of a scanner's usual blur.
+CORTEX_THICK, MARROW, KERNEL = 1.0, 0.25, 0.9
+SKULL_FROM = 350.0  # HU
+SOFT = 60.0  # HU between two bones that nearly touch, where blur leaves no dark valley
 LARGEST_SHIFT = 1.6  # mm by which the CT's edge may lie off the mask's
 RIM = 1.2 * np.array([(0, 0, 0), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)])  # mm
 LEAST_CONTRAST = 120.0  # HU between cortex and what is outside, below which the mask's edge stays
@@ -60,14 +65,33 @@ def crossings(inside: np.ndarray, leaving: bool) -> np.ndarray:
     return np.where(whole.any(axis=1) & met, np.argmax(whole, axis=1), -1)
 
 
+def edge_share(extent: np.ndarray) -> np.ndarray:
+    """At which share of the height of a blurred cortex its true edge lies, by what it is blurred over (mm).
+
+    Half-way for a thick one. Of a thin shell before marrow, averaged over a box that is wider than it, the edge lies
+    higher: there the box holds all of the shell already, or half the box is filled with it.
+    """
+    inside = np.minimum(extent / 2, CORTEX_THICK) + MARROW * np.maximum(extent / 2 - CORTEX_THICK, 0)
+    most = np.minimum(extent, CORTEX_THICK) + MARROW * np.maximum(extent - CORTEX_THICK, 0)
+    return inside / most
+
+
 class ScanSurface:
     """The bone of a segmented scan.
 
-    hu: int16 [z, y, x]; labels: uint8 of the same shape, 1...7 for C1...C7; both on `lattice`.
+    hu: int16 [z, y, x]; labels: uint8 of the same shape, 1...7 for C1...C7; both on `lattice`. voxel: rows are the
+    edges (LPS mm) of the voxels of the scan itself; None: those of the lattice.
     """
 
-    def __init__(self, hu: np.ndarray, labels: np.ndarray, lattice: Lattice) -> None:
+    def __init__(self, hu: np.ndarray, labels: np.ndarray, lattice: Lattice, voxel: np.ndarray | None = None) -> None:
         self.values, self.labels, self.lattice = hu, labels, lattice
+        self.grid = np.diag(lattice.spacing[::-1])
+        self.voxel = self.grid if voxel is None else voxel
+
+    def _share(self, directions: np.ndarray) -> np.ndarray:
+        """`edge_share` along directions [n, 3]: blurred by the scanner, its voxels and the grid."""
+        along = [np.abs(directions @ edges.T).max(axis=1) for edges in (self.voxel, self.grid)]
+        return edge_share(np.sqrt(along[0] ** 2 + along[1] ** 2 + KERNEL**2))
 
     def hu(self, points: np.ndarray) -> np.ndarray:
         """HU (float32) at points [..., 3] by linear interpolation; NaN outside the scan."""
@@ -130,32 +154,35 @@ class ScanSurface:
         right = np.argmax(within(valley, meet + deep, hu, -np.inf), axis=1)
         low = hu[rows, valley]
         ends = []
+        share_of_edge = self._share(directions)
         for peak, way in ((left, -1), (right, 1)):
-            half = (hu[rows, peak] + low) / 2
+            high = hu[rows, peak]
+            soft = np.minimum(low, SOFT)
+            half = np.maximum(soft + share_of_edge * (high - soft), low + 0.2 * (high - low))
             between = within(valley, peak, hu, np.nan) if way > 0 else within(peak, valley, hu, np.nan)
-            high = np.where(np.isfinite(between), between > half[:, None], False)
-            k = np.argmax(high, axis=1) if way > 0 else len(steps) - 1 - np.argmax(high[:, ::-1], axis=1)
+            bone = np.where(np.isfinite(between), between > half[:, None], False)
+            k = np.argmax(bone, axis=1) if way > 0 else len(steps) - 1 - np.argmax(bone[:, ::-1], axis=1)
             other = np.clip(k - way, 0, len(steps) - 1)
             with np.errstate(invalid="ignore", divide="ignore"):
                 share = (hu[rows, k] - half) / (hu[rows, k] - hu[rows, other])
             edge = steps[k] + (steps[other] - steps[k]) * np.clip(share, 0, 1)
-            clear = high.any(axis=1) & (hu[rows, peak] - low >= LEAST_CONTRAST)
+            clear = bone.any(axis=1) & (high - low >= LEAST_CONTRAST)
             ends.append(np.where(clear, edge, np.nan))
         known = second.any(axis=1) & before.any(axis=1) & np.isfinite(ends[0] + ends[1])
         return np.where(known, ends[0], np.nan), np.where(known, ends[1], np.nan)
 
     def _edge(self, points: np.ndarray, outward: np.ndarray) -> np.ndarray:
-        """mm [n] from the mask's edge outwards to where HU fall half-way from the cortex to what is outside it."""
+        """mm [n] from the mask's edge outwards to where HU fall below the cortex' edge (see `edge_share`)."""
         profile = self.hu(points[:, None] + PROFILE[None, :, None] * outward[:, None])
         rows, place = np.arange(len(profile)), np.arange(len(PROFILE))
         cortex = (CORTEX[0] <= PROFILE) & (CORTEX[1] >= PROFILE)
         top = np.argmax(np.where(cortex & np.isfinite(profile), profile, -np.inf), axis=1)
         beyond = np.where((place > top[:, None]) & np.isfinite(profile), profile, np.inf)
         low, high = beyond.min(axis=1), profile[rows, top]
-        half = (low + high) / 2
-        below = beyond < half[:, None]
-        after = np.argmax(below, axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):
+            half = low + self._share(outward) * (high - low)
+            below = beyond < half[:, None]
+            after = np.argmax(below, axis=1)
             before = profile[rows, after - 1]
             share = np.clip((before - half) / (before - profile[rows, after]), 0, 1)
             found = below.any(axis=1) & (high - low >= LEAST_CONTRAST)
@@ -168,7 +195,7 @@ class ScanSurface:
     def other_bone(self, points: np.ndarray) -> np.ndarray:
         """See `Surface`; by brightness alone, so it is true of the skull whether that was segmented or not."""
         with np.errstate(invalid="ignore"):
-            bright = self.hu(points) > 250.0
+            bright = self.hu(points) > SKULL_FROM
         # The rim of a vertebra that its mask does not reach is none of the skull.
         near = [self.label(points + shift) > 0 for shift in RIM]
         return bright & ~np.any(near, axis=0)
