@@ -1,6 +1,5 @@
 """The section Measurements on a real scene: sorted by deviation, jumps, lines, copying, and points that are dragged."""
 
-import importlib
 from dataclasses import replace
 
 import numpy as np
@@ -110,8 +109,3 @@ def test_uncertain_names_are_said_in_the_table(world):
     show_findings(world.scene, world.nodes, unsure)
     world.shown.section.update()
     assert texts(world, 0)[0] == "C4 or C5; C5 or C6"
-
-
-def test_the_section_knows_no_computation():
-    source = importlib.import_module("NeckFracLib.measurements_section").__file__
-    assert "import numpy" not in open(source, encoding="utf-8").read()

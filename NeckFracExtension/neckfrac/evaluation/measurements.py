@@ -66,8 +66,8 @@ def evaluate_measurements(
     """Agreement of each quantity by slice thickness and pose; goes on from what is in `out`.
 
     networks: None measures with the true masks, else with those that the networks segment. Every person is scanned in
-    all thicknesses and both poses. Writes `RESULT` and a line a scan to `CASES`. Raises InputError when `anatomy` is
-    no folder of meshes.
+    all thicknesses (whole multiples of 1 mm) and both poses. Writes `RESULT` and a line a scan to `CASES`. Raises
+    InputError when `anatomy` is no folder of meshes.
     """
     from ..simulate.command import neck_of
 
