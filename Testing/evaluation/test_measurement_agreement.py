@@ -1,7 +1,5 @@
 """Agreement of measured with true values: bias, limits, failures, and what counts as in view."""
 
-import math
-
 import numpy as np
 import pytest
 from measurement_case import made
@@ -29,7 +27,9 @@ def test_bias_limits_failures_and_coverage_are_bland_and_altmans():
 
 def test_of_nothing_measured_nothing_is_said():
     found = Agreement.of(rows((10.0, None)))
-    assert (found.measured, found.failed) == (0, 1) and math.isnan(found.bias) and math.isnan(found.limits)
+    assert (found.measured, found.failed) == (0, 1) and found.bias is found.limits is found.covered is None
+    one = {"agreement": {"1 mm": {"body-depth": vars(Agreement.of(rows((10.0, 10.5))))}}}
+    assert "| Body depth (mm) | 1 | 0 | +0.50 | – | 100% |" in in_words(one)
 
 
 def volume():

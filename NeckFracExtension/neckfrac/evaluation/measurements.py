@@ -38,14 +38,15 @@ class Agreement:
     """How measured values agree with true ones (Bland and Altman). All but the counts in the quantity's unit.
 
     measured, failed: how many of those in view were given, and how many were not. bias: mean of measured - true.
-    limits: 1.96 standard deviations about the bias. covered: share whose 95 % interval holds the truth.
+    limits: 1.96 standard deviations about the bias, None of fewer than two. covered: share whose 95 % interval holds
+    the truth. None when nothing was measured.
     """
 
     measured: int
     failed: int
-    bias: float
-    limits: float
-    covered: float
+    bias: float | None
+    limits: float | None
+    covered: float | None
 
     @classmethod
     def of(cls, rows: Iterable[dict[str, Any]]) -> Agreement:
@@ -54,8 +55,8 @@ class Agreement:
         known = [row for row in rows if row.get("value") is not None]
         off = np.array([row["value"] - row["true"] for row in known])
         held = [row["lower"] <= row["true"] <= row["upper"] for row in known]
-        spread = 1.96 * float(off.std(ddof=1)) if len(off) > 1 else float("nan")
-        bias, covered = (float(np.mean(part)) if len(known) else float("nan") for part in (off, held))
+        spread = 1.96 * float(off.std(ddof=1)) if len(off) > 1 else None
+        bias, covered = (float(np.mean(part)) if len(known) else None for part in (off, held))
         return cls(len(known), len(rows) - len(known), bias, spread, covered)
 
 
@@ -196,7 +197,9 @@ def in_words(result: dict[str, Any]) -> str:
         for name, row in rows.items():
             quantity = QUANTITIES[name]
             digits = 2 if quantity.unit in ("mm", "1") else 1
-            figures = [f"{row['bias']:+.{digits}f}", f"±{row['limits']:.{digits}f}", f"{row['covered']:.0%}"]
+            styles = {"bias": f"+.{digits}f", "limits": f".{digits}f", "covered": ".0%"}
+            figures = ["–" if row[part] is None else format(row[part], style) for part, style in styles.items()]
+            figures[1] = figures[1] if row["limits"] is None else f"±{figures[1]}"
             unit = {"deg": "°", "1": "ratio"}.get(quantity.unit, quantity.unit)
             cells = [f"{quantity.title} ({unit})", str(row["measured"]), str(row["failed"]), *figures]
             parts.append(f"| {' | '.join(cells)} |")
