@@ -33,7 +33,7 @@ PREVERTEBRAL = {"C2": 6.0, "C3": 7.0, "C6": 18.0}
 INTERSPINOUS_TIMES, ANGLE_BEYOND = 1.5, 11.0
 # mm: the geometric mean of body depth and posterior height over C3 to C7, below which it is taken for a child's.
 # This project's own limit: simulated adults lie above it, and children of ten are not told from small adults.
-CHILD_SIZE = 10.6
+CHILD_SIZE = 10.2
 CHILD_NOTE = "The vertebral bodies are as small as a child's: normal ranges of adults are not applied."
 
 
