@@ -30,7 +30,7 @@ def toy(request):
     grid = Grid((110, 116, 80), SPACING, ("C4", (0.0, 12.0, 0.0)))
     study = simulate_study(make_toy_neck(), seed=3, grid=grid, variation=variation, scanner=Scanner.clean())
     labels = np.where(study.labels <= 7, study.labels, 0).astype(np.uint8)
-    return study.volume, labels, {one.key: one for one in true_measurements(study.surface)[1]}
+    return study.volume, labels, {one.key: one for one in true_measurements(study.posed)[1]}
 
 
 def test_what_is_measured_agrees_with_the_true_surfaces(toy):

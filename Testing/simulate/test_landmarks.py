@@ -59,12 +59,12 @@ def test_true_points_lie_on_the_bone_of_the_rendered_labels(toy_neck):
     study = simulate_study(
         toy_neck, seed=4, grid=Grid((120, 100, 90), (1.5, 1.2, 1.2)), variation=variation, scanner=Scanner.clean()
     )
-    points = study.surface.forward("C4", np.array([toy_neck.frames["C4"].center]))
+    points = study.posed.forward("C4", np.array([toy_neck.frames["C4"].center]))
     z, y, x = np.rint(study.volume.to_indices(points[0])).astype(int)
     assert study.labels[z, y, x] == 4
-    assert study.surface.distance("C4", points)[0] < -4, "deep inside"
+    assert study.posed.distance("C4", points)[0] < -4, "deep inside"
     inside = study.volume.to_points(np.argwhere(study.labels == 4))
-    assert np.mean(study.surface.distance("C4", inside) < 0.7) > 0.97
+    assert np.mean(study.posed.distance("C4", inside) < 0.7) > 0.97
 
 
 def test_truth_holds_landmarks_and_measurements_as_json(toy_neck):
