@@ -12,7 +12,7 @@ from . import DISCLAIMER, __version__
 from .anatomy import CHAIN_NAMES, LEVEL_NAMES
 from .measurement import Measurement
 
-SCHEMA_VERSION = "1.4"
+SCHEMA_VERSION = "1.5"
 NOT_SEEN, NEGATIVE, POSITIVE = "not seen", "negative", "positive"
 CUT = "cut"  # what a reader is told of a level that the scan cuts and that is not called
 WHOLE = 0.95  # share in view from which a level counts as whole
@@ -413,7 +413,7 @@ class Findings:
         content["levels"] = tuple(levels)
         reviews = content.get("reviews", ())  # not written before schema 1.3, nor were regions and thresholds
         content["reviews"] = tuple(Review(**{**review, "box": _box(review["box"])}) for review in reviews)
-        measurements = content.get("measurements", ())  # not written before schema 1.4
+        measurements = content.get("measurements", ())  # not written before schema 1.5
         content["measurements"] = tuple(map(Measurement.from_dict, measurements))
         return cls(**content)
 
