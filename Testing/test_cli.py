@@ -20,7 +20,8 @@ from tiny_networks import write_models
 
 ENGINE = Path(__file__).parents[1] / "NeckFracExtension"
 LOCALIZER = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
-RESULT = {"scene.mrb", "vertebrae.seg.nrrd", "findings.json", "findings.csv", "report.html", "overview.png"}
+TABLES = {"findings.json", "findings.csv", "measurements.csv"}
+RESULT = {"scene.mrb", "vertebrae.seg.nrrd", "report.html", "overview.png"} | TABLES
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")

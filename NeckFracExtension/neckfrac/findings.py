@@ -10,8 +10,9 @@ import numpy as np
 
 from . import DISCLAIMER, __version__
 from .anatomy import CHAIN_NAMES, LEVEL_NAMES
+from .measurement import Measurement
 
-SCHEMA_VERSION = "1.4"
+SCHEMA_VERSION = "1.5"
 NOT_SEEN, NEGATIVE, POSITIVE = "not seen", "negative", "positive"
 CUT = "cut"  # what a reader is told of a level that the scan cuts and that is not called
 WHOLE = 0.95  # share in view from which a level counts as whole
@@ -254,7 +255,7 @@ class Findings:
     heat map lie on. timings: seconds by stage. explanation: what drew the heat map and of which member ("Grad-CAM of
     neckfrac-model-two"); "" for the members' own heat maps. prevalence: share of fractured patients at which the
     probabilities hold; None when that is not known. thresholds[operating point][level or "patient"]: of all operating
-    points; empty where they are not known. reviews: what readers said, at most one a level.
+    points; empty where they are not known. reviews: what readers said, at most one a level. measurements: from above.
     """
 
     study: StudyIdentity
@@ -273,6 +274,7 @@ class Findings:
     prevalence: float | None = None
     thresholds: dict[str, dict[str, float]] = field(default_factory=dict)
     reviews: tuple[Review, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
 
     @property
     def positive(self) -> tuple[VertebraFinding, ...]:
@@ -297,6 +299,12 @@ class Findings:
         if review is not None:
             others.append(review)
         return replace(self, reviews=tuple(sorted(others, key=lambda one: LEVEL_NAMES.index(one.level))))
+
+    @property
+    def flagged(self) -> tuple[Measurement, ...]:
+        """The measurements that are not normal, the farthest off first."""
+        flagged = [one for one in self.measurements if one.flag is not None]
+        return tuple(sorted(flagged, key=lambda one: -one.deviation))
 
     def boxes(self) -> dict[str, Box]:
         """Where fractures are suspected, networks and readers together: by level; what a reader rejected is out."""
@@ -405,6 +413,8 @@ class Findings:
         content["levels"] = tuple(levels)
         reviews = content.get("reviews", ())  # not written before schema 1.3, nor were regions and thresholds
         content["reviews"] = tuple(Review(**{**review, "box": _box(review["box"])}) for review in reviews)
+        measurements = content.get("measurements", ())  # not written before schema 1.5
+        content["measurements"] = tuple(map(Measurement.from_dict, measurements))
         return cls(**content)
 
 

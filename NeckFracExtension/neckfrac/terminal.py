@@ -151,6 +151,7 @@ def show_findings(findings: Findings, *, truth: dict[str, bool] | None = None, f
     table.add_section()
     table.add_row(*patient)
     console.print(table)
+    _show_measurements(findings, console)
     for warning in filter(None, (findings.note_on_call(), *findings.further_warnings)):
         console.print(f"[yellow]Note:[/] {escape(_printable(warning, console))}", highlight=False)
     if folder is not None:
@@ -158,6 +159,40 @@ def show_findings(findings: Findings, *, truth: dict[str, bool] | None = None, f
     if truth is not None:
         console.print("The study and its truth are simulated.", style="dim")
     console.print(f"{findings.training_in_words()} {DISCLAIMER}", style="dim", highlight=False)
+
+
+def _show_measurements(findings: Findings, console: Console) -> None:
+    """Two narrow tables, of levels and between them, and above all what is not normal."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from .measurement import NO_DIAGNOSIS
+    from .output.measurements import BETWEEN, OF_LEVEL, cell, heading, table_of
+
+    if not findings.measurements:
+        return
+    for title, names in (("Measurements", OF_LEVEL), ("Between levels", BETWEEN)):
+        rows = table_of(findings, names)
+        if not rows:
+            continue
+        table = Table(title=title, padding=(0, 0))
+        table.add_column("Level")
+        for name in names:
+            table.add_column(_printable(heading(name), console), justify="right")
+        for where, row in rows:
+            flagged = any(one is not None and one.flag for one in row)
+            style = "bold red" if flagged else None
+            table.add_row(_printable(where, console), *(cell(one) for one in row), style=style)
+        console.print(table)
+    for one in findings.measurements:
+        if one.name not in OF_LEVEL + BETWEEN:
+            normal = f" (normal {one.normal.in_words(one.unit)})" if one.normal else ""
+            text = f"{one.where} {one.quantity.title}: {one.in_words()}{normal}"
+            console.print(escape(_printable(text, console)), highlight=False)
+    for one in findings.flagged:
+        console.print(f"[yellow]Not normal:[/] {escape(_printable(one.flag or '', console))}", highlight=False)
+    if findings.flagged:
+        console.print(NO_DIAGNOSIS, style="dim", highlight=False)
 
 
 def show_comparison(comparison: Comparison) -> None:
@@ -192,9 +227,10 @@ def show_comparison(comparison: Comparison) -> None:
 
 
 def _printable(text: str, console: Console) -> str:
-    """The text as far as the output's encoding has its letters; a range's dash becomes a hyphen where it has none."""
+    """The text as far as the output's encoding has its letters; dashes and signs get plain ones where it has none."""
     if console.options.ascii_only:
-        text = text.replace("–", "-").replace("…", "...")
+        for letter, plain in {"–": "-", "…": "...", "≤": "<=", "≥": ">=", "°": " deg"}.items():
+            text = text.replace(letter, plain)
     return text.encode(console.encoding, "replace").decode(console.encoding)
 
 

@@ -16,7 +16,8 @@ from neckfrac.progress import Progress
 from neckfrac.workspace import check_place
 from output_case import UNCERTAIN, center_of, make_analysis, with_anchors, with_naming
 
-FILES = {"scene.mrb", "vertebrae.seg.nrrd", "findings.json", "findings.csv", "report.html", "overview.png", MARK}
+TABLES = {"findings.json", "findings.csv", "measurements.csv"}
+FILES = {"scene.mrb", "vertebrae.seg.nrrd", "report.html", "overview.png", MARK} | TABLES
 
 
 def test_the_result_folder_holds_all_that_is_promised(tmp_path, analysis):

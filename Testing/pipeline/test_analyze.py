@@ -156,7 +156,7 @@ def test_when_every_member_fails_there_is_no_answer(models):
         engine.analyze(study(phantom()[0]))
 
 
-STAGES = ("Locating the spine", "Segmenting the vertebrae", "Looking for fractures", "Drawing boxes")
+STAGES = ("Locating the spine", "Segmenting the vertebrae", "Measuring", "Looking for fractures", "Drawing boxes")
 
 
 def test_the_stages_run_in_order_and_fractions_never_fall(models):
@@ -166,7 +166,7 @@ def test_the_stages_run_in_order_and_fractions_never_fall(models):
     assert tuple(dict.fromkeys(stage for stage, _ in told)) == STAGES
     fractions = [fraction for _, fraction in told]
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
-    members = [fraction for stage, fraction in told if stage == STAGES[2]]
+    members = [fraction for stage, fraction in told if stage == STAGES[3]]
     assert any(0.65 < f < 0.775 for f in members) and any(0.775 < f < 0.9 for f in members), "half of the stage each"
     assert len(set(members[1:])) == len(members[1:]), "every step goes on"
 

@@ -216,6 +216,7 @@ def qt_module():
         setattr(module, name, getattr(QtGui, name))
     module.QTableWidgetItem, module.QVBoxLayout = QtWidgets.QTableWidgetItem, QtWidgets.QVBoxLayout
     module.QFile, module.Qt, module.QUiLoader = QtCore.QFile, QtCore.Qt, _Loader
+    module.QApplication = QtWidgets.QApplication  # for its clipboard
     module.QMessageBox = QtWidgets.QMessageBox  # for its constants; no box is opened
     return module
 

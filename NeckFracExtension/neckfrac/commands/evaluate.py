@@ -102,6 +102,28 @@ def evaluate_segment(
     typer.echo(told)
 
 
+@app.command("measurements")
+def evaluate_measurements(
+    studies: Annotated[int, typer.Option(min=1, help="How many simulated people.")] = 6,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same people.")] = 0,
+    anatomy: Anatomy = None,
+    true_masks: Annotated[bool, typer.Option("--true-masks", help="Measure with the true masks.")] = False,
+    slices: Annotated[list[float] | None, typer.Option(help="Slices in mm; may be repeated. Default: 1, 2, 3.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for results; goes on from what is there.")] = Path("measurements"),
+    device: Device = "auto",
+    threads: Threads = None,
+    models: Models = None,
+    quiet: Quiet = False,
+) -> None:
+    """How well necks are measured: bias and limits of agreement by slice thickness and pose; prints Markdown."""
+    from ..evaluation.measurements import SLICES, evaluate_measurements, in_words
+
+    with measuring("Measuring", models, device, threads, quiet) as (networks, progress):
+        options = {"seed": seed, "anatomy": anatomy, "slices": slices or SLICES, "progress": progress}
+        result = evaluate_measurements(studies, out, networks=None if true_masks else networks, **options)
+    typer.echo(in_words(result))
+
+
 @app.command("robustness")
 def evaluate_robustness(
     out: Annotated[Path, typer.Option(help="Folder for results and figure; goes on from what is there.")],

@@ -14,7 +14,7 @@ def simulate(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the simulated study.")],
     seed: Annotated[int, typer.Option(help="The same seed gives the same study.")] = 0,
     fracture: Annotated[
-        list[str] | None, typer.Option(help="LEVEL:KIND, may be repeated: C2:odontoid-2, C7:spinous, ...")
+        list[str] | None, typer.Option(help="LEVEL:KIND, may be repeated: C2:odontoid-2, C5:facet-dislocation, ...")
     ] = None,
     anatomy: Anatomy = None,
     spacing: Annotated[tuple[float, float, float], typer.Option(help="mm along z, y, x.")] = (1.0, 0.6, 0.6),

@@ -41,6 +41,21 @@ DEGREES = {
 }
 # CID 7181 Abstract Multi-dimensional Image Model Component Unit.
 NO_UNITS = Concept("1", "UCUM", "no units")
+# CID 7460 Units of Linear Measurement and others, by UCUM.
+UNITS = {
+    "mm": Concept("mm", "UCUM", "millimeter"),
+    "deg": Concept("deg", "UCUM", "degree"),
+    "%": Concept("%", "UCUM", "percent"),
+    "1": NO_UNITS,
+}
+# CID 222 Normality Codes; CID 223 Normal Range Values.
+NORMAL = Concept("17621005", "SCT", "Normal")
+ABNORMAL = Concept("263654008", "SCT", "Abnormal")
+NORMAL_LOWER = Concept("385524004", "SCT", "Normal Range Lower Limit")
+NORMAL_UPPER = Concept("371933006", "SCT", "Normal Range Upper Limit")
+# CID 7464 has no method for distances; SNOMED CT's qualifiers say by whom a line was drawn.
+AUTOMATED = Concept("8359006", "SCT", "Automated")
+BY_HAND = Concept("87982008", "SCT", "Manual")
 # CID 100 Quantitative Diagnostic Imaging Procedure.
 CT = Concept("25045-6", "LN", "CT unspecified body region")
 # CID 270 Observer Type.

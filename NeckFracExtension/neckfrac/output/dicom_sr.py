@@ -11,7 +11,9 @@ import numpy as np
 from .. import DISCLAIMER, __version__
 from ..anatomy import LEVEL_BY_NAME
 from ..findings import NEGATIVE, POSITIVE, REJECTED, Box, Findings, VertebraFinding
+from ..measurement import NO_DIAGNOSIS
 from . import dicom_codes as codes
+from .dicom_measurements import measurement_groups
 from .dicom_source import SourceSeries, need_highdicom, read_source
 from .dicom_writing import new_object, new_uid, write_whole
 
@@ -48,11 +50,13 @@ def report(source: SourceSeries, findings: Findings) -> Dataset:
     """The Structured Report as a dataset; see `write_report`.
 
     TID 1500 with the procedure of CID 100 and the observer of TID 1004; the patient and each level is a measurement
-    group: TID 1411 for a finding with a box, TID 1501 for all else. The disclaimer, what the names depend on and
-    the warnings are comments among the report's qualitative evaluations.
+    group: TID 1411 for a finding with a box, TID 1501 for all else. Measurements have
+    groups of their own. The disclaimer, what the names depend on and the warnings are comments among the report's
+    qualitative evaluations.
     """
     sr = need_highdicom().sr
     groups = [_patient(source, findings), *(_level(source, findings, level) for level in findings.levels)]
+    groups += measurement_groups(source, findings)
     device = sr.DeviceObserverIdentifyingAttributes(
         uid=new_uid("device", __version__),
         name="NeckFrac",
@@ -88,6 +92,8 @@ def comments(findings: Findings) -> list[str]:
         *findings.further_warnings,
         *(f"Reader on {review.level}: {review.note}" for review in findings.reviews if review.note),
         findings.prevalence_in_words(),
+        *(f"{one.flag}." for one in findings.flagged),
+        NO_DIAGNOSIS if findings.flagged else "",
         "The degree of suspicion ranks how far the odds lie above the threshold; it does not grade instability.",
     ]
     return [sentence for sentence in said if sentence]

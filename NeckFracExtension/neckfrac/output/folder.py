@@ -31,6 +31,7 @@ def write_result(
     is left and an old result stays. What somebody added to an old result, or changed in it, is kept in the new one.
     """
     from .images import write_png
+    from .measurements import write_measurements
     from .pictures import overview, panels
     from .report import report
     from .scene_file import write_scene
@@ -55,6 +56,7 @@ def write_result(
         with progress.stage("Writing tables and report", until=1.0):
             write_json(analysis.findings, unfinished / "findings.json")
             write_csv(analysis.findings, unfinished / "findings.csv")
+            write_measurements(analysis.findings, unfinished / "measurements.csv")
             (unfinished / "report.html").write_text(report(analysis, picture), encoding="utf-8")
             mark_result(unfinished)
 

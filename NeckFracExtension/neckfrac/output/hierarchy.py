@@ -8,7 +8,7 @@ from typing import Any
 from ..findings import Findings
 from .scene_nodes import SceneNodes
 
-FOLDER = "NeckFrac findings"
+FOLDER, MEASUREMENTS = "NeckFrac findings", "NeckFrac measurements"
 
 
 def items_of(hierarchy: Any) -> list[int]:
@@ -39,20 +39,25 @@ def arrange(hierarchy: Any, nodes: SceneNodes, findings: Findings) -> None:
             hierarchy.SetItemUID(parent, "DICOM", identity.study_uid)
         place(hierarchy, nodes.volume, parent)
     for node in nodes.all():
-        if node is not nodes.volume and node not in nodes.rois.values():
+        if node is not nodes.volume and node not in nodes.rois.values() and node not in nodes.lines.values():
             place(hierarchy, node, parent)
 
 
-def folder_of(hierarchy: Any, volume_node: Any) -> int:
+def measurements_folder(hierarchy: Any, volume_node: Any) -> int:
+    """The folder beside a CT that holds the lines of its measurements; made when it is not there."""
+    return folder_of(hierarchy, volume_node, MEASUREMENTS)
+
+
+def folder_of(hierarchy: Any, volume_node: Any, name: str = FOLDER) -> int:
     """The folder beside a CT that holds the boxes of its findings; made when it is not there."""
     import vtk
 
     parent, children = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(volume_node)), vtk.vtkIdList()
     hierarchy.GetItemChildren(parent, children, False)
     for index in range(children.GetNumberOfIds()):
-        if hierarchy.GetItemName(children.GetId(index)) == FOLDER:
+        if hierarchy.GetItemName(children.GetId(index)) == name:
             return children.GetId(index)
-    return hierarchy.CreateFolderItem(parent, FOLDER)
+    return hierarchy.CreateFolderItem(parent, name)
 
 
 def remove_nodes(scene: Any, hierarchy: Any, nodes: Iterable[Any]) -> None:

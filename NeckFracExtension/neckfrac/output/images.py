@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,6 +26,11 @@ def png(picture: np.ndarray) -> bytes:
     writer.SetInputData(image)
     writer.Write()
     return vtk_to_numpy(writer.GetResult()).tobytes()
+
+
+def data_url(picture: np.ndarray) -> str:
+    """A picture as a PNG that an HTML page holds in itself."""
+    return "data:image/png;base64," + base64.b64encode(png(picture)).decode("ascii")
 
 
 def write_png(picture: np.ndarray, path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from html import escape
 
 import numpy as np
@@ -10,8 +9,9 @@ import numpy as np
 from .. import DISCLAIMER, __version__
 from ..findings import NOT_SEEN, POSITIVE, Analysis, Findings, VertebraFinding, as_figure, on_scale
 from .boxes import SEVERITY_COLORS
-from .images import png
+from .images import data_url
 from .planes import Plane, gray, overlay
+from .report_measurements import measurements_section
 from .report_style import STYLE
 from .scene import HEAT_SHOWN_FROM
 
@@ -25,11 +25,12 @@ def report(analysis: Analysis, picture: np.ndarray) -> str:
         _header(findings),
         _uncertain_names(findings),
         _verdict(findings),
-        f'<img class="overview" alt="Overview of the cervical spine" src="{_data(picture)}">',
+        f'<img class="overview" alt="Overview of the cervical spine" src="{data_url(picture)}">',
         f'<p class="small">{_caption(findings)}</p>',
         _warnings(findings),
         _table(findings),
         *_views(analysis),
+        measurements_section(analysis),
         _making(findings),
     ]
     title = escape(f"NeckFrac: {findings.study.series_description or findings.study.source or 'study'}")
@@ -216,8 +217,8 @@ def _view(analysis: Analysis, level: VertebraFinding, plane: Plane) -> str:
     )
     name = f"{level.level}, {plane.name}"
     return (
-        f'<figure><div class="view"><img alt="{name}" src="{_data(gray(plane, analysis))}">'
-        f'<img class="drawn" alt="" src="{_data(overlay(plane, analysis))}">'
+        f'<figure><div class="view"><img alt="{name}" src="{data_url(gray(plane, analysis))}">'
+        f'<img class="drawn" alt="" src="{data_url(overlay(plane, analysis))}">'
         f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{drawn}{letters}{scale}</svg></div>'
         f"<figcaption>{plane.name}</figcaption></figure>"
     )
@@ -260,7 +261,3 @@ def _color(severity: str | None) -> str:
     if severity is None:
         return "#5b8094"
     return "#" + "".join(f"{round(255 * part):02x}" for part in SEVERITY_COLORS[severity])
-
-
-def _data(picture: np.ndarray) -> str:
-    return "data:image/png;base64," + base64.b64encode(png(picture)).decode("ascii")

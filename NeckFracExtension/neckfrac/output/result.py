@@ -8,6 +8,7 @@ from typing import Any
 from ..findings import Findings
 from .boxes import LEVEL, match_boxes, tell_boxes
 from .hierarchy import folder_of, place, remove_nodes
+from .measurement_lines import KEY, match_lines, tell_lines
 from .probabilities import fill_table
 from .scene_nodes import SceneNodes
 
@@ -27,12 +28,13 @@ def show_findings(scene: Any, nodes: SceneNodes, findings: Findings) -> None:
     import slicer
 
     nodes.rois = match_boxes(scene, findings, nodes.rois)
+    nodes.lines = match_lines(scene, findings, nodes.lines)
     fill_table(nodes.table, findings)
     nodes.text.SetText(json.dumps(findings.to_dict()))
     nodes.text.SetAttribute(FINDINGS, "1")
     if nodes.segmentation is not None:
         nodes.text.SetNodeReferenceID(SEGMENTATION, nodes.segmentation.GetID())
-    for node in (nodes.heat, nodes.table, nodes.text, *nodes.rois.values()):
+    for node in (nodes.heat, nodes.table, nodes.text, *nodes.rois.values(), *nodes.lines.values()):
         if node is not None:
             mark(node, nodes.volume)
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(scene)
@@ -40,6 +42,7 @@ def show_findings(scene: Any, nodes: SceneNodes, findings: Findings) -> None:
     for node in nodes.rois.values():
         place(hierarchy, node, folder)
     tell_boxes(findings, nodes.rois)
+    tell_lines(hierarchy, nodes.volume, findings, nodes.lines)
 
 
 def result_of(scene: Any, volume_node: Any) -> SceneNodes | None:
@@ -51,6 +54,8 @@ def result_of(scene: Any, volume_node: Any) -> SceneNodes | None:
             continue
         if node.IsA("vtkMRMLMarkupsROINode"):
             nodes.rois[node.GetAttribute(LEVEL)] = node
+        elif node.GetAttribute(KEY) is not None:
+            nodes.lines[node.GetAttribute(KEY)] = node
         elif node.IsA("vtkMRMLSegmentationNode"):
             nodes.segmentation = node
         elif node.IsA("vtkMRMLTableNode"):

@@ -16,7 +16,9 @@ class SceneNodes:
     table: Any = None
     text: Any = None
     rois: dict[str, Any] = field(default_factory=dict)
+    lines: dict[str, Any] = field(default_factory=dict)
 
     def all(self) -> list[Any]:
         nodes = [self.volume, self.segmentation, self.heat, self.table, self.text, *self.rois.values()]
+        nodes += self.lines.values()
         return [node for node in nodes if node is not None]

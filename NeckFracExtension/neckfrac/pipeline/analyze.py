@@ -44,6 +44,7 @@ def analyze(
     from .given import GIVEN, given, levels_of
     from .grids import coarse
     from .locate import locate
+    from .measure import measure
     from .members import ask_members, heaviest_first
     from .segment import anchors_onto_volume, onto_volume, segment
 
@@ -84,7 +85,9 @@ def analyze(
             warn_all(progress, [naming.sentence(), *located.warnings, *chain_warnings(seen, shares)])
 
     segmented = replace(segmented, gaps=study.gaps)
-    warn_all(progress, [networks.ensemble.caveat()])
+    with progress.stage("Measuring", until=0.66):
+        measurements, remark = measure(segmented, volume)
+        warn_all(progress, [remark, networks.ensemble.caveat()])
     with progress.stage("Looking for fractures", until=0.9):
         opinions = ask_members(segmented, networks, progress)
         probabilities = level_probabilities(opinions, networks.ensemble, seen)
@@ -110,6 +113,7 @@ def analyze(
         regions=regions,
         naming=naming,
         explanation=explanation,
+        measurements=measurements,
     )
     return Analysis(study.volume, labels, heat, findings, shown)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..anatomy import LEVEL_NAMES
 from ..findings import NOT_SEEN, WHOLE, Box, Findings, Naming, VertebraFinding, patient_status
+from ..measurement import Measurement
 from ..progress import Progress
 from .combine import LEVELS_MEMBER, PATIENT, Ensemble, any_of, combine, combine_levels
 
@@ -45,6 +46,7 @@ def conclude(
     regions: dict[str, Box] | None = None,
     naming: Naming = Naming(),
     explanation: str = "",
+    measurements: tuple[Measurement, ...] = (),
 ) -> Findings:
     """The Findings; without probabilities every level is "not seen" and so is the patient's answer."""
     centers, shares, opinions = centers or {}, shares or {}, opinions or {}
@@ -81,6 +83,7 @@ def conclude(
         explanation=explanation,
         prevalence=networks.ensemble.prevalence,
         thresholds=networks.ensemble.thresholds,
+        measurements=measurements,
     )
 
 

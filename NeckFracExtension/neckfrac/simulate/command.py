@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,18 +42,20 @@ def simulate_to_folder(
 ) -> None:
     """Simulate a study about C4 and write ct.nrrd, labels.nrrd, fracture.nrrd, truth.json and perhaps dicom/.
 
-    fractures: "LEVEL:KIND". anatomy: a folder of meshes, None for the built-in neck. plain: the textbook neck
-    in a clean scanner. Raises InputError for an unknown fracture, one that lies outside the scan, or an output
-    that can't be written; then nothing is left.
+    fractures: "LEVEL:KIND", also injuries of joints, ligaments and the tissue before the spine. anatomy: a folder of
+    meshes, None for the built-in neck. plain: the textbook neck in a clean scanner. Raises InputError for an unknown
+    fracture, one that lies outside the scan, or an output that can't be written; then nothing is left.
     """
     from .export import export_study
     from .fractures.fracture import make_fracture, parse_fracture
+    from .injuries import injure, parse_injury
     from .pose import Variation
     from .scanner import Scanner
     from .study import Grid, simulate_study
 
     progress = progress or Progress()
-    wanted = [parse_fracture(text) for text in fractures]
+    injuries = [injury for injury in map(parse_injury, fractures) if injury]
+    wanted = [parse_fracture(text) for text in fractures if not parse_injury(text)]
     if min(size) < 2 or not all(0 < value < inf for value in spacing):
         raise InputError(
             "The size must be at least 2 voxels and the spacing positive along every axis.",
@@ -64,14 +67,19 @@ def simulate_to_folder(
         neck = neck_of(anatomy, None if plain else seed)
     with progress.stage("Simulating the scan", until=0.9):
         fields = [make_fracture(level, kind, neck.frames[level], seed=seed) for level, kind in wanted]
+        variation, drawn = Variation.plain() if plain else Variation(), []
+        for level, kind in injuries:
+            variation, injury = injure(neck, variation, level, kind, seed=seed)
+            drawn.append(asdict(injury))
         study = simulate_study(
             neck,
             seed=seed,
             grid=Grid(size, spacing, ("C4", (0.0, 12.0, 0.0))),
             fractures=fields,
-            variation=Variation.plain() if plain else Variation(),
+            variation=variation,
             scanner=Scanner.clean() if plain else Scanner.random(_generator(seed), cuts=False),
         )
+        study = replace(study, truth=study.truth | {"injuries": drawn})
     from ..anatomy import LEVEL_BY_NAME
 
     for level, kind in wanted:

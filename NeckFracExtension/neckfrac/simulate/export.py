@@ -19,7 +19,7 @@ from ..workspace import unwritable, whole_folder
 if TYPE_CHECKING:
     from .study import SimulatedStudy
 
-TRUTH_SCHEMA_VERSION = "1.0"
+TRUTH_SCHEMA_VERSION = "1.1"
 CT, LABELS, FRACTURE, TRUTH, SERIES = "ct.nrrd", "labels.nrrd", "fracture.nrrd", "truth.json", "dicom"
 
 
@@ -28,7 +28,8 @@ def truth_of(study: SimulatedStudy) -> dict[str, Any]:
 
     levels: for each of C1...C7 fracture (1 when some of a fracture lies within the scan, else 0), kinds (of the
     fractures in view), box of the fracture and center of the vertebra (mm, LPS; None when out of view) and
-    share_in_view. fractures, mimics, scanner and the rest as they were drawn.
+    share_in_view. landmarks and measurements (mm, LPS) of the posed neck, in view or not. fractures, mimics, scanner
+    and the rest as they were drawn.
     """
     drawn = dict(study.truth)
     levels = {}
@@ -58,6 +59,10 @@ def truth_of(study: SimulatedStudy) -> dict[str, Any]:
         },
         "levels": levels,
     }
+    if study.posed is not None:
+        from .landmarks import record
+
+        head |= record(study.posed)
     return head | {key: value for key, value in drawn.items() if key not in head}
 
 

@@ -49,6 +49,25 @@ class SmoothNoise:
         field = _weights(y, self.spacing) @ field
         return field @ _weights(x, self.spacing).T / _BSPLINE_SD
 
+    def at(self, points: torch.Tensor) -> torch.Tensor:
+        """The fields [channels, n] at points [3 (x, y, z), n] (mm) that lie on no lattice."""
+        channels, place, weights = len(self.values), [], []
+        for coordinates in points:
+            position = coordinates / self.spacing
+            cell = torch.floor(position)
+            t = position - cell
+            cubic = [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]
+            weights.append(torch.stack(cubic) / 6)
+            place.append((cell.long()[None] + torch.arange(-1, 3, device=t.device)[:, None]) % TILE)
+        values = self.values.to(points.device).reshape(channels, -1)
+        total = points.new_zeros(channels, points.shape[1])
+        for k in range(4):
+            for j in range(4):
+                row = (place[2][k] * TILE + place[1][j]) * TILE
+                for i in range(4):
+                    total += values[:, row + place[0][i]] * (weights[2][k] * weights[1][j] * weights[0][i])
+        return total / _BSPLINE_SD
+
 
 def gaussian(volume: torch.Tensor, sigmas: tuple[float, float, float]) -> torch.Tensor:
     """Blur [z, y, x] by a Gaussian with standard deviations in voxels along z, y, x; edges repeated."""

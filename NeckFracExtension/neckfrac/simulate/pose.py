@@ -41,7 +41,8 @@ class Variation:
     uniform range. `mirror` None mirrors half of all studies left to right. `tissue` scales how much HU
     differ between people (0: textbook values); the chances are those of what not everybody has.
     cortical, trabecular (HU) and cortex (mm): ranges of a person's bone, None for those of all people.
-    head_scale: of the head against the body. joints: changes by the joint's upper link.
+    head_scale: of the head against the body. joints: changes by the joint's upper link. turn: of the whole neck in
+    degrees, instead of what is drawn. swelling: (level, mm) by which the soft tissue before it stands farther forward.
     """
 
     cervical: tuple[float, float, float] = (3.0, 2.0, 2.0)
@@ -87,6 +88,8 @@ class Variation:
     cortex: tuple[float, float] | None = None
     head_scale: float = 1.0
     joints: tuple[tuple[str, JointChange], ...] = ()
+    turn: tuple[float, float, float] | None = None
+    swelling: tuple[tuple[str, float], ...] = ()
 
     @classmethod
     def plain(cls) -> Variation:
@@ -141,6 +144,7 @@ class Pose:
     shoulder rise. warps: elastic displacements of the sampling position, (field of 3 channels, mm);
     tissue_warp: another one for soft tissue alone. surface: mm by which every bone is thinner, and the
     roughness (mm) of its surface at scales of 5 and 2.5 mm. truth: what was drawn, for the record.
+    swellings: (rest point of a body's front, mm by which the soft tissue before it stands farther forward).
     """
 
     links: dict[str, np.ndarray]
@@ -154,6 +158,7 @@ class Pose:
     tissue_warp: tuple[SmoothNoise, float]
     surface: tuple[float, float, float]
     truth: dict
+    swellings: tuple[tuple[np.ndarray, float], ...] = ()
 
     def link_of(self, bone: Bone) -> np.ndarray:
         """4x4 rest to world of a bone, elastic warps and the girdle's rise aside."""
@@ -217,6 +222,12 @@ class Pose:
         for name, weight in zip(names, torch.softmax(torch.stack(scores), 0), strict=True):
             rest += apply(inverse[name], points).mul_(weight)
         self._open_jaw(rest)
+        for front, amount in self.swellings:
+            x, y, z = (rest[n] - float(front[n]) for n in range(3))
+            # From the body's front on; sideways and up and down it thins out, and farther ahead it is pressed flat.
+            weight = smoothstep((1.0 - y) / 5.0) * smoothstep((40.0 + y) / 18.0)
+            weight = weight * smoothstep((24.0 - x.abs()) / 12.0) * smoothstep((26.0 - z.abs()) / 14.0)
+            rest[1] += amount * weight
         return self.lift_girdle(rest)
 
     def _open_jaw(self, rest: torch.Tensor) -> None:
@@ -289,7 +300,7 @@ def draw_pose(neck: Neck, variation: Variation, generator: np.random.Generator) 
     turn = generator.normal(0, 1, 3) * v.rotation + generator.uniform(-1, 1, 3) * v.rotation_range
     if generator.random() < v.extreme_chance:
         turn = generator.uniform(-1, 1, 3) * v.extreme_rotation
-    turn = np.clip(turn, -45, 45)
+    turn = np.clip(turn, -45, 45) if v.turn is None else np.array(v.turn, float)
 
     def at(name: str, point: np.ndarray) -> np.ndarray:
         return shapes[name][:3, :3] @ point + shapes[name][:3, 3]
@@ -334,4 +345,9 @@ def draw_pose(neck: Neck, variation: Variation, generator: np.random.Generator) 
         "lordosis_degrees_per_joint": float(lordosis), "jaw_opening_degrees": float(opening),
         "girdle_mm": list(girdle), "elastic_mm": [float(a) for a in amounts], "surface_mm": list(surface),
     }
-    return Pose(links, points, jaw, joint, hyoid, girdle, height, warps, soft, surface, truth)
+    swellings = tuple(
+        (points[name] - neck.frames[name].half_size[1] * _axes(neck, name)[1], float(mm))
+        for name, mm in v.swelling
+        if name in points
+    )
+    return Pose(links, points, jaw, joint, hyoid, girdle, height, warps, soft, surface, truth, swellings)

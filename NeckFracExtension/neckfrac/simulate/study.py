@@ -15,6 +15,7 @@ from .hardware.draw import Hardware, draw_hardware
 from .hardware.parts import Scene
 from .neck import Neck
 from .pose import Pose, Variation, draw_pose
+from .posed_surface import PosedSurface
 from .render import Bones, Lattice, blend_bones, find_teeth, inner_points, render_bones, upsample
 from .scanner import Scanner, acquire
 from .surroundings import add_surroundings
@@ -60,7 +61,8 @@ class SimulatedStudy:
     the level that is broken there. surface: bool, its thin part about what is broken (of lost height the depressed
     endplate alone), where it is known. shares: of each vertebra C1...C7, the share (0...1) inside the field
     of view. centers: LPS mm of each vertebra's body (also outside the grid). truth: JSON-ready record
-    of seed, fractures with their boxes, mimics, pose, tissue, scanner and hardware.
+    of seed, fractures with their boxes, mimics, pose, tissue, scanner and hardware. posed: the posed bones
+    themselves, which the true measurements are taken from.
     """
 
     volume: CTVolume
@@ -70,6 +72,7 @@ class SimulatedStudy:
     centers: dict[str, tuple[float, float, float]]
     truth: dict[str, Any]
     surface: np.ndarray | None = None
+    posed: PosedSurface | None = None
 
 
 def simulate_study(
@@ -133,7 +136,8 @@ def simulate_study(
         "hardware": list(hardware.record),
     }
     centers = {name: tuple(float(v) for v in point) for name, point in centers.items()}
-    return SimulatedStudy(volume, labels, fracture, shares, centers, truth, surface)
+    posed = PosedSurface(neck, pose, tissue, fractures, mimics, mirrored) if "C2" in neck.frames else None
+    return SimulatedStudy(volume, labels, fracture, shares, centers, truth, surface, posed)
 
 
 def _node_planes(planes: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:

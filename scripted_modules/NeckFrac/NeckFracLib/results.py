@@ -13,7 +13,7 @@ class Results:
     """Reads and changes the result of a CT in the scene. One Undo takes one review back."""
 
     def __init__(self):
-        self._done, self._undone = [], []  # (volume's node ID, reviews before or after)
+        self._done, self._undone = [], []  # (volume's node ID, (reviews, measurements))
 
     def of(self, volumeNode):
         """The nodes of the volume's result and its Findings; None when it has none that can be read."""
@@ -73,6 +73,19 @@ class Results:
         review = findings.review_of(level) or Review(level, CONFIRMED)
         return self._change(volumeNode, nodes, findings, findings.reviewed(level, replace(review, box=box)))
 
+    def moveMeasurement(self, volumeNode, key):
+        """Keep where a reader has moved the lines of a measurement; the Findings. Others on these lines follow."""
+        nodes, findings = self._needed(volumeNode)
+        from dataclasses import replace
+
+        from neckfrac.measurement import with_moved_points
+        from neckfrac.output.measurement_lines import points_of
+
+        one = next(one for one in findings.measurements if one.key == key)
+        points = points_of(findings, one, nodes.lines)
+        measurements = with_moved_points(findings.measurements, key, points)
+        return self._change(volumeNode, nodes, findings, replace(findings, measurements=measurements))
+
     def editBoxes(self, volumeNode, editable):
         """Let the reader move and resize the boxes, or keep them in place."""
         result = self.of(volumeNode)
@@ -105,13 +118,13 @@ class Results:
         from dataclasses import replace
 
         while source:
-            identifier, reviews = source.pop()
+            identifier, (reviews, measurements) = source.pop()
             result = self.of(slicer.mrmlScene.GetNodeByID(identifier))
             if result is None:
                 continue
             nodes, findings = result
-            target.append((identifier, findings.reviews))
-            findings = replace(findings, reviews=reviews)
+            target.append((identifier, (findings.reviews, findings.measurements)))
+            findings = replace(findings, reviews=reviews, measurements=measurements)
             self._show(nodes, findings)
             return findings
         return None
@@ -123,8 +136,8 @@ class Results:
         return result
 
     def _change(self, volumeNode, nodes, before, after):
-        if after.reviews != before.reviews:
-            self._done.append((volumeNode.GetID(), before.reviews))
+        if (after.reviews, after.measurements) != (before.reviews, before.measurements):
+            self._done.append((volumeNode.GetID(), (before.reviews, before.measurements)))
             self._undone.clear()
             self._show(nodes, after)
         return after

@@ -14,6 +14,7 @@ def inWords(stage):
         "Locating the spine": _("Locating the spine"),
         "Segmenting the vertebrae": _("Segmenting the vertebrae"),
         "Taking the segmentation": _("Taking the segmentation"),
+        "Measuring": _("Measuring"),
         "Looking for fractures": _("Looking for fractures"),
         "Drawing boxes": _("Drawing boxes"),
         "Explaining": _("Explaining"),

@@ -14,6 +14,7 @@ from .engine_path import ensureEngine
 from .export_section import ExportSection
 from .inspect_section import InspectSection
 from .logic import NeckFracLogic
+from .measurements_section import MeasurementsSection
 from .models_section import ModelsSection
 from .results_section import ResultsSection
 from .review_section import ReviewSection
@@ -43,6 +44,7 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = self.makeLogic()
         self.results = self._addSection(ResultsSection, onSelected=lambda level: self.review.setLevel(level))
         self.review = self._addSection(ReviewSection, onChanged=self.update, onDetectAgain=self.onDetectAgain)
+        self.measurements = self._addSection(MeasurementsSection, onChanged=self.update)
         self.inspect = self._addSection(InspectSection, onChanged=self.update)
         self.export = self._addSection(ExportSection, onChanged=self.update)
         self.batch = self._addSection(BatchSection, onChanged=self.update)

@@ -1,0 +1,1 @@
+"""What a radiologist measures on a neck CT, from the masks and the CT's own bone edge."""
