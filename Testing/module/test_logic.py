@@ -14,9 +14,9 @@ slicer = pytest.importorskip("slicer")
 
 from neckfrac.output.scene import _add_volume  # noqa: E402
 from neckfrac.output.scene_file import HeadlessScene  # noqa: E402
+from slicer_double.scene_manners import keep_hierarchy  # noqa: E402
 from slicer_double.stand_ins import install  # noqa: E402
-
-WORKER = [sys.executable, str(Path(__file__).with_name("fake_engine_worker.py"))]
+from slicer_double.worker import WORKER  # noqa: E402
 
 
 @pytest.fixture
@@ -25,6 +25,7 @@ def world(tmp_path):
     headless = HeadlessScene(tmp_path / "scene")
     temporary = tmp_path / "temporary"
     temporary.mkdir()
+    leave_hierarchy = keep_hierarchy(headless.scene)
     install(headless.scene, temporary)
     for name in [name for name in sys.modules if name.startswith("NeckFracLib")]:
         del sys.modules[name]
@@ -36,6 +37,7 @@ def world(tmp_path):
     affine[:3, 3] = (-20, -30, 100)
     yield headless.scene, _add_volume(headless.scene, voxels, affine, "ct"), logic, temporary
     logic.close()
+    leave_hierarchy()
     headless.close()
 
 
@@ -102,6 +104,8 @@ def test_closing_the_scene_ends_the_run_and_leaves_no_process(world):
     scene, volume, logic, temporary = world
     volume.SetName("slow")
     run = logic.begin(volume)
+    while not logic.workerPid:
+        logic.jobs.poll(0.05)
     pid = logic.workerPid
     scene.Clear(0)
     assert run.finished and list(temporary.iterdir()) == []

@@ -1,7 +1,6 @@
 """The developer's button Reload: Slicer's own function, on the panel; what the module manager does is a stand-in."""
 
 import importlib
-import os
 import sys
 import time
 
@@ -12,6 +11,7 @@ pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 
 import vtk  # noqa: E402
 from slicer_double.whole_panel import Panel  # noqa: E402
+from slicer_double.worker import there  # noqa: E402
 
 
 def ours():
@@ -38,14 +38,6 @@ def world(monkeypatch, tmp_path, own_engine):
 def asking(monkeypatch, tmp_path, own_engine):
     with Panel(monkeypatch, tmp_path, asks=True) as panel:
         yield panel
-
-
-def there(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def nothing_is_left_of(widget):

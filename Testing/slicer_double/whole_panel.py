@@ -7,7 +7,8 @@ import numpy as np
 
 from . import qt_stand_in
 from .panel import MODULE
-from .section import WORKER, World
+from .section import World
+from .worker import WORKER
 
 
 class Panel(World):
@@ -75,8 +76,8 @@ class Panel(World):
         """Slice nodes as a running Slicer has them: axial, sagittal, coronal."""
         import slicer
 
-        nodes = [self.scene.AddNode(slicer.vtkMRMLSliceNode()) for _ in range(3)]
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene)
+        nodes = [self.scene.AddNewNodeByClass("vtkMRMLSliceNode") for _ in range(3)]
         for node, orientation in zip(nodes, ("Axial", "Sagittal", "Coronal"), strict=True):
             node.SetOrientation(orientation)
         return nodes

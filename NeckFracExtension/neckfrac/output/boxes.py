@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..findings import ADDED, CONFIRMED, Box, Findings, VertebraFinding, as_figure
+from .hierarchy import remove_nodes
 from .mrml import LPS_TO_RAS
 
 # Okabe and Ito's yellow, orange and vermilion: told apart by colour-blind readers, brighter is surer.
@@ -26,9 +27,11 @@ def finding_name(finding: VertebraFinding, findings: Findings) -> str:
 
 def match_boxes(scene: Any, findings: Findings, nodes: dict[str, Any]) -> dict[str, Any]:
     """A ROI node for each box of the findings, by level: some are there (`nodes`), some come, some go."""
+    import slicer
+
     boxes = findings.boxes()
-    for level in [level for level in nodes if level not in boxes]:
-        scene.RemoveNode(nodes[level])
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(scene)
+    remove_nodes(scene, hierarchy, [node for level, node in nodes.items() if level not in boxes])
     kept = {level: nodes[level] for level in boxes if level in nodes}
     for level, box in boxes.items():
         if level not in kept:

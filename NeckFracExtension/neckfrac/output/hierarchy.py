@@ -56,9 +56,15 @@ def folder_of(hierarchy: Any, volume_node: Any) -> int:
 
 
 def remove_nodes(scene: Any, hierarchy: Any, nodes: Iterable[Any]) -> None:
-    """Take nodes out of the scene, what shows and stores them, and their items."""
+    """Take nodes out of the scene, what shows and stores them, and their items.
+
+    The items first: Slicer's application removes the item of a node that goes, and an item that is not there any
+    more is an error to the hierarchy.
+    """
     for node in nodes:
         item, also = hierarchy.GetItemByDataNode(node), []
+        if item:
+            hierarchy.RemoveItem(item, False, False)
         if node.IsA("vtkMRMLDisplayableNode"):
             also += [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
         if node.IsA("vtkMRMLStorableNode"):
@@ -66,8 +72,6 @@ def remove_nodes(scene: Any, hierarchy: Any, nodes: Iterable[Any]) -> None:
         for one in (node, *also):
             if one is not None and scene.IsNodePresent(one):
                 scene.RemoveNode(one)
-        if item:  # Slicer's application would do it, too
-            hierarchy.RemoveItem(item, False, False)
 
 
 def place(hierarchy: Any, node: Any, parent: int) -> None:
