@@ -10,9 +10,9 @@ Requests::
     {"command": "idle", "seconds": 900}     how long to wait for the next request; null, and at first: for ever
     {"command": "exit"}                     as when stdin closes: the running job is cancelled
 
-Events: ``ready`` (once, with the process id: what started it may be a launcher), ``progress`` (stage, fraction), ``done`` (seconds, and what the job tells), ``pong`` and
-``error`` (message, kind); a job may tell others. Kinds: input, cancelled, memory, missing (a package), protocol,
-internal.
+Events: ``ready`` (once, with the process id: what started it may be a launcher), ``progress`` (stage, fraction),
+``done`` (seconds, and what the job tells), ``pong`` and ``error`` (message, kind); a job may tell others. Kinds:
+input, cancelled, memory, missing (a package), protocol, internal.
 """
 
 from __future__ import annotations
