@@ -9,7 +9,7 @@ def pytest_configure(config):
 
 @pytest.fixture(autouse=True)
 def vtk_is_content(request):
-    """VTK's errors and warnings, which Slicer logs, fail a test; the marker `vtk_complains` allows some by their text."""
+    """VTK's errors and warnings, which Slicer logs, fail a test; the marker `vtk_complains` allows some by text."""
     pytest.importorskip("slicer")
     from slicer_double.scene_manners import no_vtk_complaints
 

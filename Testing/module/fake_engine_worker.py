@@ -2,8 +2,8 @@
 
 The study's source (the volume node's or the file's name) says how: "slow" takes ten seconds, "deaf" does not listen
 to cancelling either, "steady" takes twenty steps of 20 ms, "memory", "internal" and "full" (no room on the disk)
-fail, "killed" ends as the system ends a process for lack of memory, "broken" with a Python error, "uncertain" does not know the levels' names, "calm" finds nothing. Levels that are given with the study
-are believed.
+fail, "killed" ends as the system ends a process for lack of memory, "broken" with a Python error, "uncertain" does
+not know the levels' names, "calm" finds nothing. Levels that are given with the study are believed.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The worker behind a launcher, as Slicer starts it: no process and no file of the patient is left, whatever ends it."""
+"""The worker behind a launcher, as Slicer starts it: whatever ends it, no process and no file is left."""
 
 import importlib
 import logging

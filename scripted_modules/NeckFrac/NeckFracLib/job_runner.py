@@ -122,15 +122,15 @@ class JobRunner(VTKObservationMixin):
         self._client.send(request)
         return self._run
 
-    def ask(self, question, onAnswer):
+    def ask(self, question, onAnswer, onNone=None):
         """Put a short question to the worker, beside the jobs; onAnswer(event), `done` or `error`, comes later.
 
-        Without an answer when the process ends before.
+        onNone(): the process has ended without an answer.
         """
         self._needClient()
         self._startWorker()
         self._runs += 1
-        self._questions[self._runs] = onAnswer
+        self._questions[self._runs] = (onAnswer, onNone)
         self._client.send({"id": self._runs, "command": question})
         self.follow()
 
@@ -188,7 +188,7 @@ class JobRunner(VTKObservationMixin):
     def close(self):
         """Stop everything: the job, the worker, the timer."""
         self.abandon()
-        self._questions.clear()
+        self._dropQuestions()
         self._stopTimer()
         if self._client:
             self._client.stop()
@@ -204,9 +204,9 @@ class JobRunner(VTKObservationMixin):
             return
         for event in self._client.events(timeout):
             if event["event"] == EXITED:
-                self._questions.clear()
+                self._dropQuestions()
             if event["event"] in ("done", "error") and event.get("id") in self._questions:
-                self._questions.pop(event["id"])(event)
+                self._questions.pop(event["id"])[0](event)
             elif run is None or run.finished:
                 continue
             elif event["event"] == EXITED and event["status"] == 0 and not run.heard:
@@ -219,8 +219,15 @@ class JobRunner(VTKObservationMixin):
                 self._handle(run, event)
         if run and not run.finished and run.cancelledAt and time.monotonic() - run.cancelledAt > SECONDS_TO_CANCEL:
             self._client.stop(0)
-            self._questions.clear()
+            self._dropQuestions()
             self._finish(run, JobError(_("Cancelled."), "cancelled"))
+
+    def _dropQuestions(self):
+        """Nobody will answer what was asked of a process that has ended."""
+        questions, self._questions = self._questions, {}
+        for _onAnswer, onNone in questions.values():
+            if onNone:
+                onNone()
 
     def _sendAgain(self, run):
         """The worker was just ending for having nothing to do, and has not read the request: start another."""

@@ -3,10 +3,14 @@
 The text node of a result is the one place where findings and reviews lie; boxes and table follow it.
 """
 
+from datetime import UTC, datetime
+
 import slicer
 from slicer.i18n import tr as _
 
 from .engine_path import ensureEngine
+
+COMPLETED = "NeckFrac.ReviewCompleted"  # attribute of a result's text node: when
 
 
 class Results:
@@ -73,6 +77,17 @@ class Results:
         review = findings.review_of(level) or Review(level, CONFIRMED)
         return self._change(volumeNode, nodes, findings, findings.reviewed(level, replace(review, box=box)))
 
+    def completedAt(self, volumeNode):
+        """When a reader has called the review of a result complete, ISO 8601 in UTC; "" when none has."""
+        result = self.of(volumeNode)
+        return (result[0].text.GetAttribute(COMPLETED) or "") if result else ""
+
+    def setComplete(self, volumeNode, complete):
+        """Stamp the review of a result as complete, or take the stamp off; a later change of it does so, too."""
+        nodes, _findings = self._needed(volumeNode)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        nodes.text.SetAttribute(COMPLETED, now if complete else None)
+
     def editBoxes(self, volumeNode, editable):
         """Let the reader move and resize the boxes, or keep them in place."""
         result = self.of(volumeNode)
@@ -110,6 +125,7 @@ class Results:
             if result is None:
                 continue
             nodes, findings = result
+            nodes.text.SetAttribute(COMPLETED, None)
             target.append((identifier, findings.reviews))
             findings = replace(findings, reviews=reviews)
             self._show(nodes, findings)
@@ -126,6 +142,7 @@ class Results:
         if after.reviews != before.reviews:
             self._done.append((volumeNode.GetID(), before.reviews))
             self._undone.clear()
+            nodes.text.SetAttribute(COMPLETED, None)
             self._show(nodes, after)
         return after
 
