@@ -93,8 +93,10 @@ def test_apply_waits_for_a_volume_and_says_so(world):
     ],
 )
 def test_apply_says_what_is_wrong_with_a_volume(world, spoil, reason):
-    spoil(world.add_ct(), world.scene)
+    volume = world.add_ct()
+    spoil(volume, world.scene)
     world.open()
+    world.ui.inputSelector.setCurrentNode(volume)
     assert not world.ui.applyButton.enabled and reason in world.ui.applyButton.toolTip
     assert not world.ui.inputWarningLabel.isHidden() and reason in world.ui.inputWarningLabel.text
 
@@ -104,6 +106,7 @@ def test_missing_packages_are_named_and_installed_on_a_click_only(world, monkeyp
     world.missing = ["torch", "monai"]
     installed = []
     install = importlib.import_module("NeckFracLib.install")
+    monkeypatch.setattr(install, "_isMissing", lambda name: name in world.missing)
     monkeypatch.setattr(install, "install", lambda: installed.append(world.missing.clear()))
     monkeypatch.setattr(install, "checkInChildProcess", lambda onChecked: onChecked("2.9 1.6"))
     world.open()
