@@ -203,6 +203,25 @@ def test_nonsense_is_answered_and_does_not_end_the_worker(client, line):
     assert client.next() == {"id": 9, "event": "pong"}
 
 
+def test_the_worker_ends_by_itself_after_the_idle_time_but_not_during_a_job(client, tmp_path):
+    client.send({"command": "idle", "seconds": 0.2})
+    client.send(request(tmp_path, kind="slow"))
+    began = time.monotonic()
+    while time.monotonic() - began < 2.0:
+        assert client.next()["event"] == "progress"
+    client.send({"command": "cancel", "id": 1})
+    assert client.until("error", "done")["kind"] == "cancelled"
+    assert client.process.wait(timeout=10) == 0
+
+
+@pytest.mark.parametrize("seconds", [-1, "soon", [3]])
+def test_an_idle_time_that_is_none_is_refused_and_the_worker_stays(client, seconds):
+    client.send({"command": "idle", "seconds": seconds})
+    assert client.until("error")["kind"] == "protocol"
+    client.send({"id": 5, "command": "ping"})
+    assert client.until("pong")["id"] == 5
+
+
 def test_an_id_that_is_running_is_not_taken_twice(client, tmp_path):
     client.send(request(tmp_path, kind="slow"))
     until_the_engine_works(client)

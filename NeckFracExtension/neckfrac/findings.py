@@ -55,6 +55,20 @@ def as_text(name: object) -> str:
     return str(name).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def as_percent(probability: float | None) -> str:
+    """A probability for a reader of a screen, always with one decimal: "87.0 %", "0.3 %", "<0.1 %"; "" for None."""
+    if probability is None:
+        return ""
+    if 0.0005 <= probability < 0.9995:
+        return f"{100 * probability:.1f} %"
+    return "<0.1 %" if probability < 0.5 else ">99.9 %"
+
+
+def suspicion_in_words(severity: str | None) -> str:
+    """The rank of a call for a reader: low, moderate or high; "" below the threshold."""
+    return {"low": "low", "medium": "moderate", "high": "high"}.get(severity or "", "")
+
+
 def on_scale(probability: float) -> float:
     """Where a probability lies (0 to 1) on a scale of log-odds from 1 to 999 of 1,000.
 

@@ -7,11 +7,12 @@ Requests::
     {"id": 1, "command": "analyze", ...}    one of `jobs.JOBS`, whose docstrings say what else it takes
     {"command": "cancel", "id": 1}          handled at once, also while a job runs
     {"id": 2, "command": "ping"}
+    {"command": "idle", "seconds": 900}     how long to wait for the next request; null, and at first: for ever
     {"command": "exit"}                     as when stdin closes: the running job is cancelled
 
-Events: ``ready`` (once), ``progress`` (stage, fraction), ``done`` (seconds, and what the job tells), ``pong`` and
-``error`` (message, kind); a job may tell others. Kinds: input, cancelled, memory, missing (a package), protocol,
-internal.
+Events: ``ready`` (once, with the process id: what started it may be a launcher), ``progress`` (stage, fraction),
+``done`` (seconds, and what the job tells), ``pong`` and ``error`` (message, kind); a job may tell others. Kinds:
+input, cancelled, memory, missing (a package), protocol, internal.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ log = logging.getLogger("neckfrac.worker")
 # A step that does not ask whether it was cancelled must not keep the process alive once nobody listens.
 SECONDS_TO_END = 3.0
 SECONDS_BETWEEN_PROGRESS, LEAP = 0.05, 0.02
+SECONDS_BETWEEN_LOOKS = 1.0  # at how long nothing was asked
 
 EngineFactory = Callable[..., EngineLike]
 
@@ -75,14 +77,26 @@ class Worker:
         self._cancelled: dict[Any, threading.Event] = {}
         self._engine: EngineLike | None = None
         self._engine_options: tuple[Any, ...] | None = None
+        self._idle_seconds: float | None = None
 
     def run(self) -> int:
-        """Serve until ``exit`` or until stdin closes; the exit status."""
+        """Serve until ``exit``, until stdin closes or until nothing was asked for long; the exit status."""
         self._send({"event": "ready", "version": __version__, "pid": os.getpid()})
         threading.Thread(target=self._read, name="requests", daemon=True).start()
-        while (job := self._jobs.get()) is not None:
+        while (job := self._next()) is not None:
             self._answer(job)
         return 0
+
+    def _next(self) -> dict[str, Any] | None:
+        """The next job; None when it is time to end. A request that comes just then is lost: ask again."""
+        began = time.monotonic()
+        while True:
+            try:
+                return self._jobs.get(timeout=SECONDS_BETWEEN_LOOKS)
+            except queue.Empty:
+                if self._idle_seconds is not None and time.monotonic() - began > self._idle_seconds:
+                    log.info("Nothing was asked for %g s.", self._idle_seconds)
+                    return None
 
     def _send(self, event: dict[str, Any]) -> None:
         # Nobody listening is no error of its own: stdin closes then, too, and ends the process.
@@ -114,7 +128,13 @@ class Worker:
 
     def _accept(self, command: str, request: dict[str, Any]) -> None:
         identifier = request.get("id")
-        if command == "ping":
+        if command == "idle":
+            seconds = request.get("seconds")
+            if seconds is None or (isinstance(seconds, int | float) and seconds >= 0):
+                self._idle_seconds = seconds
+            else:
+                self._fail(identifier, "The idle time is a number of seconds, or null.", "protocol")
+        elif command == "ping":
             self._send({"id": identifier, "event": "pong"})
         elif command == "cancel":
             flag = self._cancelled.get(identifier)

@@ -2,11 +2,15 @@
 
 The study's source (the volume node's or the file's name) says how: "slow" takes ten seconds, "deaf" does not listen
 to cancelling either, "steady" takes twenty steps of 20 ms, "memory", "internal" and "full" (no room on the disk)
-fail, "uncertain" does not know the levels' names, "calm" finds nothing. Levels that are given with the study
-are believed.
+fail, "killed" ends as the system ends a process for lack of memory, "broken" with a Python error, "uncertain" does
+not know the levels' names, "calm" finds nothing. Levels that are given with the study are believed.
 """
 
+import os
+import signal
+import sys
 import time
+import traceback
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +46,15 @@ class FakeEngine:
                 progress.step(0.3 + 0.7 * step / 20)
             if kind == "memory":
                 raise MemoryError("no room")
+            if kind == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if kind == "broken":
+                try:
+                    raise ValueError("no luck")
+                except ValueError:
+                    traceback.print_exc()
+                sys.stderr.flush()
+                os._exit(1)
             if kind == "internal":
                 raise ValueError("no luck")
             if kind == "full":

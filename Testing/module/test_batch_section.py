@@ -83,8 +83,8 @@ def test_start_waits_for_the_packages_that_are_missing(section, tmp_path, monkey
 def test_the_worklist_of_a_folder_is_shown_with_the_likeliest_fracture_first(section, tmp_path):
     section.ui.batchResultsPathLineEdit.currentPath = str(write_worklist(tmp_path / "results"))
     assert [texts(section, row) for row in range(4)] == [
-        ["0.62", "C2 or C3", "suspected fracture", "fall", "Doe^Jane"],
-        ["0.004", "C1", "no fracture found", "walls/brick", "ID-7"],
+        ["62.0 %", "C2 or C3", "suspected fracture", "fall", "Doe^Jane"],
+        ["0.4 %", "C1", "no fracture found", "walls/brick", "ID-7"],
         ["–", "", "no cervical spine", "legs", ""],
         ["–", "", "no result", "mr", ""],
     ]

@@ -85,9 +85,9 @@ def test_the_networks_stand_side_by_side_and_a_row_leads_to_its_vertebra(world):
     headings = [table.horizontalHeaderItem(column).text() for column in range(table.columnCount)]
     assert headings == ["Level", "Ensemble", "model-a", "levels", "model-b"]
     assert table.rowCount == 8
-    assert world.texts(table, 1) == ["C2", "0.87", "0.87", "", "0.92"]
+    assert world.texts(table, 1) == ["C2", "87.0 %", "87.0 %", "", "92.0 %"]
     assert world.texts(table, 6) == ["C7", "", "", "", ""]
-    assert world.texts(table, 7) == ["Patient", "0.91", "0.80", "0.93", ""]
+    assert world.texts(table, 7) == ["Patient", "91.0 %", "80.0 %", "93.0 %", ""]
     table.cellClicked.emit(3, 2)
     assert world.place() == pytest.approx(tuple(center_of(3)), abs=0.01)
     table.cellClicked.emit(7, 0)  # the patient is nowhere

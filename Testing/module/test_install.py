@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 slicer = pytest.importorskip("slicer")
 
 from slicer_double.stand_ins import install as install_stand_ins  # noqa: E402
+
+qt_stand_in = pytest.importorskip("slicer_double.qt_stand_in")
 
 REQUIREMENTS = Path(__file__).parents[2] / "scripted_modules" / "NeckFrac" / "Resources" / "requirements.txt"
 
@@ -21,6 +24,14 @@ def install(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "CHECK", "print('2.9 1.6')")
     monkeypatch.setattr(module, "missingPackages", lambda: ["torch", "monai", "safetensors"])
     return module
+
+
+@pytest.fixture
+def qt(monkeypatch):
+    """Slicer's own function, which is run here, works with a timer of Qt."""
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    qt_stand_in.application()
+    monkeypatch.setitem(sys.modules, "qt", qt_stand_in.qt_module())
 
 
 class StandInPyTorchUtils(types.ModuleType):
@@ -57,7 +68,7 @@ def pip_ensure(monkeypatch):
 def test_torch_comes_from_its_extension_and_the_rest_from_the_requirements(install, pip_ensure, monkeypatch):
     torch = StandInPyTorchUtils(answer=object())
     monkeypatch.setitem(sys.modules, "PyTorchUtils", torch)
-    assert install.install() == "2.9 1.6"
+    install.install()
     assert torch.asked == [(True, install.TORCH_REQUIREMENT)]
     assert any(line.startswith("monai>=") for line in pip_ensure["requirements"])
     assert not any(line.startswith("torch") for line in pip_ensure["requirements"])
@@ -73,7 +84,7 @@ def test_without_the_extension_pytorch_the_user_hears_what_to_do(install, pip_en
 
 def test_who_declines_torch_gets_nothing_else_either(install, pip_ensure, monkeypatch):
     monkeypatch.setitem(sys.modules, "PyTorchUtils", StandInPyTorchUtils(answer=None))
-    with pytest.raises(install.InstallError, match="not installed"):
+    with pytest.raises(install.Declined):
         install.install()
     assert not pip_ensure
 
@@ -89,15 +100,78 @@ def test_slicer_5_10_asks_and_installs_with_its_own_pip(install, monkeypatch, ag
         install.install()
         assert installed[0] == "--constraint" and installed[2].startswith("monai>=")
     else:
-        with pytest.raises(install.InstallError, match="declined"):
+        with pytest.raises(install.Declined):
             install.install()
         assert not installed
 
 
-def test_packages_that_do_not_work_in_a_fresh_process_are_told(install, monkeypatch):
+def checked(install):
+    """What the check told: (versions, error), after the application has gone on meanwhile."""
+    told = []
+    install.checkInChildProcess(lambda versions, error=None: told.append((versions, error)))
+    assert told == [], "nobody has waited for it"
+    end = time.monotonic() + 60
+    while not told:
+        assert time.monotonic() < end
+        qt_stand_in.application().processEvents()
+    return told[0]
+
+
+def test_the_check_in_a_fresh_process_tells_the_versions_and_nobody_waits_for_it(install, qt):
+    assert checked(install) == ("2.9 1.6", None)
+
+
+def test_packages_that_do_not_work_in_a_fresh_process_are_told(install, monkeypatch, qt):
     monkeypatch.setattr(install, "CHECK", "import torch_that_is_broken")
-    with pytest.raises(install.InstallError, match="torch_that_is_broken.*Restart"):
-        install.checkInChildProcess()
+    versions, error = checked(install)
+    assert versions == "" and "torch_that_is_broken" in str(error) and "Restart" in str(error)
+
+
+def test_slicer_5_10_checks_with_the_function_that_it_has(install, monkeypatch):
+    events, told, launch = [], [], slicer.util.launchConsoleProcess
+
+    def of_5_10(args, useStartupEnvironment=True, updateEnvironment=None, cwd=None):
+        return launch(args, useStartupEnvironment, updateEnvironment, cwd)
+
+    monkeypatch.setattr(slicer.util, "launchConsoleProcess", of_5_10)
+    monkeypatch.setattr(slicer.app, "processEvents", lambda: events.append(1))
+    install.checkInChildProcess(lambda versions, error=None: told.append((versions, error)))
+    assert told == [("2.9 1.6", None)] and events
+
+
+def test_a_package_that_is_too_old_counts_as_missing_and_is_told_with_its_version(monkeypatch, tmp_path):
+    install_stand_ins(slicer.vtkMRMLScene(), tmp_path)
+    module = importlib.import_module("NeckFracLib.install")
+    installed = {"torch": "2.5.1+cu121", "monai": "1.4.0rc1", "safetensors": "0.5.3"}
+    monkeypatch.setattr(module, "_isMissing", lambda name: name not in installed)
+    monkeypatch.setattr(module, "_version", lambda name: installed.get(name, ""))
+    assert module.missingPackages() == ["torch"]
+    installed.update(torch="2.6.0+cpu", safetensors="0.10.0")
+    assert module.missingPackages() == []
+    del installed["monai"]
+    installed["torch"] = "1.13"
+    assert module.inWords(module.missingPackages()) == "torch (1.13 is too old), monai"
+    folder = REQUIREMENTS.parent
+    for name, oldest in module.PACKAGES.items():
+        file = folder / ("requirements-torch.txt" if name == "torch" else "requirements.txt")
+        assert f"{name}>={oldest}" in file.read_text(encoding="utf-8").split("\n"), "one minimum, written twice"
+
+
+def test_what_is_to_be_renewed_is_not_held_at_its_version(monkeypatch, tmp_path):
+    install_stand_ins(slicer.vtkMRMLScene(), tmp_path)
+    module = importlib.import_module("NeckFracLib.install")
+    monkeypatch.setattr(module, "_version", lambda name: "1.0")
+    assert "torch==1.0" in module._versionsToKeep() and "torch" not in module._versionsToKeep({"torch"})
+
+
+def test_who_declines_slicers_question_has_made_no_error(install, pip_ensure, monkeypatch):
+    def declines(*_, **__):
+        raise RuntimeError("User declined installation")
+
+    monkeypatch.setattr(sys.modules["slicer.packaging"], "pip_ensure", declines)
+    monkeypatch.setattr(install, "missingPackages", lambda: ["monai"])
+    with pytest.raises(install.Declined):
+        install.install()
 
 
 def test_requirements_have_lower_bounds_only_and_no_torchvision():

@@ -86,16 +86,19 @@ def test_apply_waits_for_a_volume_and_says_so(world):
         (lambda node, scene: node.GetImageData().SetDimensions(50, 40, 1), "single slice"),
         (
             lambda node, scene: node.SetAndObserveTransformNodeID(
-                scene.AddNewNodeByClass("vtkMRMLLinearTransformNode").GetID()
+                scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode").GetID()
             ),
-            "harden",
+            "Straighten a copy",
         ),
     ],
 )
 def test_apply_says_what_is_wrong_with_a_volume(world, spoil, reason):
-    spoil(world.add_ct(), world.scene)
+    volume = world.add_ct()
+    spoil(volume, world.scene)
     world.open()
+    world.ui.inputSelector.setCurrentNode(volume)
     assert not world.ui.applyButton.enabled and reason in world.ui.applyButton.toolTip
+    assert not world.ui.inputWarningLabel.isHidden() and reason in world.ui.inputWarningLabel.text
 
 
 def test_missing_packages_are_named_and_installed_on_a_click_only(world, monkeypatch):
@@ -103,7 +106,9 @@ def test_missing_packages_are_named_and_installed_on_a_click_only(world, monkeyp
     world.missing = ["torch", "monai"]
     installed = []
     install = importlib.import_module("NeckFracLib.install")
-    monkeypatch.setattr(install, "install", lambda: installed.append(world.missing.clear()) or "2.9 1.6")
+    monkeypatch.setattr(install, "_isMissing", lambda name: name in world.missing)
+    monkeypatch.setattr(install, "install", lambda: installed.append(world.missing.clear()))
+    monkeypatch.setattr(install, "checkInChildProcess", lambda onChecked: onChecked("2.9 1.6"))
     world.open()
     assert not world.ui.applyButton.enabled and "torch, monai" in world.ui.applyButton.toolTip
     assert not world.ui.installButton.isHidden() and not installed
@@ -229,16 +234,18 @@ def test_a_scene_that_was_saved_brings_panel_table_and_reviews_back(world, tmp_p
     assert [world.texts(row) for row in range(world.ui.resultsTable.rowCount)] == before
 
 
-def test_another_module_on_top_keeps_the_panel_from_following(world):
+def test_another_module_on_top_keeps_the_panel_from_looking_at_the_scene(world):
     world.add_ct()
     world.open()
     node = world.widget.logic.getParameterNode()
     kinds = importlib.import_module("NeckFracLib.parameter_node")
-    world.widget.exit()
+    world.exit()
+    node.operatingPoint = kinds.OperatingPoint.specific
+    world.ui.applyButton.setToolTip("not looked at")
     node.device = kinds.Device.cuda
-    assert world.ui.deviceComboBox.currentIndex == 0
-    world.widget.enter()
-    assert world.ui.deviceComboBox.currentIndex == 2
+    assert world.ui.applyButton.toolTip == "not looked at"
+    world.enter()
+    assert world.ui.deviceComboBox.currentIndex == 2 and world.ui.applyButton.toolTip != "not looked at"
 
 
 def test_leaving_slicer_ends_the_worker(world):
@@ -312,7 +319,7 @@ def test_the_panel_says_what_the_networks_can_run_on(asking):
 def test_nothing_is_started_to_look_for_a_device_while_packages_are_missing(asking):
     asking.missing = ["torch"]
     asking.open()
-    assert asking.widget.logic.workerPid is None
+    assert not asking.widget.logic.jobs.hasWorker
 
 
 def test_a_run_that_starts_while_the_device_is_being_looked_for_waits_its_turn(asking):

@@ -51,7 +51,7 @@ def test_bars_are_as_high_as_the_tables_and_have_their_colors(chart):
     image = painted(chart, findings(C1=0.01, C2=0.35, C3=0.8, C4=0.99))
     told = [(1, "#ff9aa5b1"), (2, "#fff0e342"), (3, "#ffe69e00"), (4, "#ffd63600")]  # grey; low, medium, high
     heights = [sum(pixel == color for pixel in colors_in(image, column)) for column, color in told]
-    full = 112 - 12 - 11 - 2  # without figures above and names below
+    full = 124 - 24 - 11 - 2  # without figures above and names below
     line = 2  # the threshold lies over the bars that reach it
     places = [on_scale(probability) * full for probability in (0.01, 0.35, 0.8, 0.99)]
     assert heights == pytest.approx([places[0], *(place - line for place in places[1:])], abs=2)
@@ -59,7 +59,8 @@ def test_bars_are_as_high_as_the_tables_and_have_their_colors(chart):
 
 def test_a_line_marks_the_threshold_over_the_bar_or_above_it(chart):
     low, high = (painted(chart, findings(threshold, C1=0.5)) for threshold in (0.05, 0.9))
-    lines = [[y for y, pixel in enumerate(colors_in(image, 1)[:96]) if pixel == "#ff000000"] for image in (low, high)]
+    columns = [colors_in(image, 1)[:108] for image in (low, high)]  # below the title, above the names
+    lines = [[y for y, pixel in enumerate(column) if y > 11 and pixel == "#ff000000"] for column in columns]
     bar = [y for y, pixel in enumerate(colors_in(high, 1)) if pixel == "#ff9aa5b1"]
     assert bar[0] < max(y for y in lines[0]) < bar[-1], "the bar goes through its threshold"
     assert min(lines[1]) < bar[0], "and stays below it"
@@ -67,17 +68,17 @@ def test_a_line_marks_the_threshold_over_the_bar_or_above_it(chart):
 
 def test_what_was_not_seen_is_hatched_and_has_neither_bar_nor_line(chart):
     image = painted(chart, findings(C1=0.5))
-    unseen = colors_in(image, 6)[:90]
+    unseen = colors_in(image, 6)[:102]
     assert "#ff000000" not in unseen and len(set(unseen)) > 1
     bars = chart.barsOf(findings(C1=0.5), findings(C1=0.5).levels)
     assert bars[0].name == "Patient" and bars[6].probability is None
     words = chart.inWords(bars)
-    assert "C6: This level is not in the scan" in words and "C1: 0.50, threshold 0.30" in words
+    assert "C6: This level is not in the scan" in words and "C1: 50.0 %, threshold 30.0 %" in words
 
 
 def test_text_and_lines_have_the_palettes_color_on_nothing(chart):
     dark = painted(chart, findings(C1=0.01), color=WHITE)
-    pixels = {dark.pixelColor(x, y).name(QtGui.QColor.NameFormat.HexArgb) for x in range(WIDTH) for y in range(112)}
+    pixels = {dark.pixelColor(x, y).name(QtGui.QColor.NameFormat.HexArgb) for x in range(WIDTH) for y in range(124)}
     assert "#ffffffff" in pixels and "#ff000000" not in pixels and dark.pixelColor(WIDTH - 1, 0).alpha() == 0
 
 
@@ -118,13 +119,13 @@ def test_without_a_result_there_is_no_chart_and_another_volume_has_its_own(panel
     assert panel.ui.chartLabel.isHidden()
     panel.run()
     assert not panel.ui.chartLabel.isHidden()
-    assert "C4: 0.90, threshold 0.50" in panel.ui.chartLabel.toolTip
+    assert "C4: 90.0 %, threshold 50.0 %" in panel.ui.chartLabel.toolTip
     panel.ui.inputSelector.setCurrentNode(panel.add_ct("calm"))
     assert panel.ui.chartLabel.isHidden()
     panel.run()
-    assert "C4: 0.20" in panel.ui.chartLabel.toolTip
+    assert "C4: 20.0 %" in panel.ui.chartLabel.toolTip
     panel.ui.inputSelector.setCurrentNode(panel.ct)
-    assert "C4: 0.90" in panel.ui.chartLabel.toolTip
+    assert "C4: 90.0 %" in panel.ui.chartLabel.toolTip
     panel.scene.Clear(0)
     assert panel.ui.chartLabel.isHidden()
 
@@ -134,7 +135,7 @@ def test_it_follows_the_operating_point_and_the_chosen_row_and_keeps_the_necks_o
     assert panel.texts(0)[0] == "C4" and names(panel) == ["Patient", *(f"C{n}" for n in range(1, 8))]
     before = picture(panel)
     panel.ui.operatingPointComboBox.setCurrentIndex(0)
-    assert "C4: 0.90, threshold 0.05" in panel.ui.chartLabel.toolTip and picture(panel) != before
+    assert "C4: 90.0 %, threshold 5.0 %" in panel.ui.chartLabel.toolTip and picture(panel) != before
     before = picture(panel)
     panel.ui.resultsTable.setCurrentCell(panel.row("C3"), 0)
     assert picture(panel) != before

@@ -11,7 +11,7 @@ pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 from output_case import make_analysis  # noqa: E402
 from slicer_double.whole_panel import Panel  # noqa: E402
 
-LEVEL, PROBABILITY, FINDING = range(3)
+LEVEL, PROBABILITY, THRESHOLD, SUSPICION = range(4)
 
 
 @pytest.fixture
@@ -37,9 +37,9 @@ def place(world):
 
 def test_apply_fills_scene_and_table_the_most_probable_level_first(analyzed):
     assert analyzed.boxes() == {"C4"}
-    assert analyzed.texts(0) == ["C4", "0.90", "suspected", "medium", "100 %", ""]
-    assert analyzed.texts(1) == ["C3", "0.10", "none found", "", "100 %", ""]
-    assert analyzed.texts(2) == ["C1", "", "not seen", "", "0 %", ""]
+    assert analyzed.texts(0) == ["C4", "90.0 %", "50.0 %", "moderate", "", ""]
+    assert analyzed.texts(1) == ["C3", "10.0 %", "50.0 %", "none found", "", ""]
+    assert analyzed.texts(2) == ["C1", "", "", "not seen", "", ""]
     assert analyzed.ui.statusLabel.text.startswith("Done in") and analyzed.ui.progressBar.value == 100
     assert "C4" in analyzed.ui.summaryLabel.text
 
@@ -59,7 +59,7 @@ def test_a_click_on_a_head_sorts_by_level_or_by_probability_and_keeps_the_chosen
     header.sectionClicked.emit(LEVEL)
     assert [analyzed.texts(row)[0] for row in range(7)] == [f"C{n}" for n in range(1, 8)]
     assert analyzed.widget.results.level == "C4" and not analyzed.node.sortByProbability
-    header.sectionClicked.emit(FINDING)
+    header.sectionClicked.emit(SUSPICION)
     assert analyzed.texts(0)[0] == "C1", "only these two sort"
     header.sectionClicked.emit(PROBABILITY)
     assert analyzed.texts(0)[0] == "C4" and analyzed.widget.results.level == "C4"
@@ -95,10 +95,10 @@ def test_up_and_down_walk_through_the_findings(analyzed):
 def test_another_operating_point_is_shown_at_once_without_a_run(analyzed):
     pid = analyzed.widget.logic.workerPid
     for index, (call, boxes) in enumerate(
-        [("suspected", {"C3", "C4"}), ("suspected", {"C4"}), ("none found", set())]
+        [("high", {"C3", "C4"}), ("moderate", {"C4"}), ("none found", set())]
     ):
         analyzed.ui.operatingPointComboBox.setCurrentIndex(index)
-        assert analyzed.texts(analyzed.row("C4"))[FINDING] == call and analyzed.boxes() == boxes
+        assert analyzed.texts(analyzed.row("C4"))[SUSPICION] == call and analyzed.boxes() == boxes
         assert not analyzed.widget.logic.isRunning
     assert analyzed.widget.logic.workerPid == pid
 
@@ -108,7 +108,7 @@ def test_nothing_above_the_threshold_is_said_together_with_the_highest_level(wor
     world.open()
     world.run()
     assert "Nothing found above the threshold" in world.ui.summaryLabel.text
-    assert "C4, 0.20 (threshold 0.50)" in world.ui.summaryLabel.text and world.boxes() == set()
+    assert "C4, 20.0 % (threshold 50.0 %)" in world.ui.summaryLabel.text and world.boxes() == set()
 
 
 def test_levels_that_were_not_seen_are_grey_and_say_why(analyzed):
@@ -122,7 +122,7 @@ def test_levels_that_were_not_seen_are_grey_and_say_why(analyzed):
 def test_the_bars_grow_with_the_probability_and_tell_what_each_network_says(analyzed):
     table = analyzed.ui.resultsTable
     high, low = table.cellWidget(0, PROBABILITY), table.cellWidget(1, PROBABILITY)
-    assert high.value > low.value > 0 and "fake: 0.90" in high.toolTip and "Threshold: 0.50" in high.toolTip
+    assert high.value > low.value > 0 and "fake: 90.0 %" in high.toolTip and "Threshold: 50.0 %" in high.toolTip
 
 
 def test_the_check_boxes_show_and_hide_boxes_vertebrae_surfaces_and_heat(analyzed):
@@ -165,8 +165,8 @@ def test_the_reading_layout_has_a_large_axial_view_and_needs_a_layout(world):
     world.ui.readingLayoutButton.click()  # nothing to change: no error
     layout = world.scene.AddNewNodeByClass("vtkMRMLLayoutNode")
     world.ui.readingLayoutButton.click()
-    view = importlib.import_module("NeckFracLib.view")
-    assert layout.GetViewArrangement() == view.READING_LAYOUT
+    module = importlib.import_module("NeckFracLib.layout")
+    assert layout.GetViewArrangement() == module.READING_LAYOUT
     root = layout.GetCurrentLayoutDescription()
     assert root.index("Axial") < root.index("Sagittal") < root.index("Coronal") < root.index("vtkMRMLViewNode")
 
@@ -176,9 +176,9 @@ def test_each_volume_shows_its_own_result(analyzed):
     analyzed.ui.inputSelector.setCurrentNode(other)
     assert analyzed.ui.resultsTable.rowCount == 0 and "No result" in analyzed.ui.summaryLabel.text
     analyzed.run()
-    assert analyzed.texts(0)[:2] == ["C4", "0.20"]
+    assert analyzed.texts(0)[:2] == ["C4", "20.0 %"]
     analyzed.ui.inputSelector.setCurrentNode(analyzed.ct)
-    assert analyzed.texts(0)[:2] == ["C4", "0.90"] and analyzed.boxes() == {"C4"}
+    assert analyzed.texts(0)[:2] == ["C4", "90.0 %"] and analyzed.boxes() == {"C4"}
 
 
 def test_the_results_come_back_when_the_module_is_opened_again(analyzed):

@@ -56,7 +56,7 @@ def test_a_written_scene_is_read_back_with_every_node(tmp_path, analysis):
         tag = slicer.vtkSegment.GetTerminologyEntryTagName()
         assert level.snomed in slicer_tag(segment, tag)
 
-    roi = node(scene, "vtkMRMLMarkupsROINode", "C2 fracture 0.87")
+    roi = node(scene, "vtkMRMLMarkupsROINode", "C2 fracture 87.0 %")
     assert np.allclose(roi.GetCenter(), center_of(1) * TO_RAS, atol=1e-3)
     assert np.allclose(roi.GetSize(), (14, 10, 8), atol=1e-3)
     assert roi.GetLocked()
@@ -143,7 +143,7 @@ def test_uncertain_names_are_told_in_table_boxes_and_segmentation_and_segments_k
     assert UNCERTAIN.sentence() == table.GetDescription() == segmentation.GetDescription()
     second = segmentation.GetSegmentation().GetNthSegment(1)
     assert second.GetName() == "C2" and slicer_tag(second, "NeckFrac.AlternativeLevels") == "C3"
-    roi = node(read.scene, "vtkMRMLMarkupsROINode", "C2 or C3 fracture 0.87")
+    roi = node(read.scene, "vtkMRMLMarkupsROINode", "C2 or C3 fracture 87.0 %")
     assert roi.GetAttribute("NeckFrac.Level") == "C2" and roi.GetAttribute("NeckFrac.Naming") == UNCERTAIN.sentence()
     read.close()
 

@@ -9,8 +9,35 @@ import types
 from pathlib import Path
 
 from . import parameter_node_stand_in, qt_stand_in
+from .observers import counted_parameter_node
 
 MODULE = Path(__file__).parents[2] / "scripted_modules" / "NeckFrac"
+
+
+class StandInLayoutManager:
+    """For qMRMLLayoutManager: slice views with the real displayable manager that changes window and level.
+
+    One object stands for the slice widget and for its view, too: the names are few and differ.
+    """
+
+    def __init__(self):
+        self._names = ("Red", "Yellow", "Green")
+        self._managers = {}
+
+    def sliceViewNames(self):
+        return self._names
+
+    def sliceWidget(self, name):
+        return types.SimpleNamespace(sliceView=lambda: self._view(name))
+
+    def _view(self, name):
+        return types.SimpleNamespace(displayableManagerByClassName=lambda kind: self.manager(name, kind))
+
+    def manager(self, name, kind="vtkMRMLScalarBarDisplayableManager"):
+        import slicer
+
+        assert name in self._names, name
+        return self._managers.setdefault((name, kind), getattr(slicer, kind)())
 
 
 class StandInPanelApplication:
@@ -21,6 +48,10 @@ class StandInPanelApplication:
 
     def __init__(self, folder):
         self.temporaryPath, self.startup = str(folder), []
+        self.views = StandInLayoutManager()
+
+    def layoutManager(self):
+        return self.views
 
     def connect(self, signal, callback):
         assert signal == "startupCompleted()", signal
@@ -68,7 +99,9 @@ class StandInWidget:
 
 
 class StandInLogic:
-    """For `ScriptedLoadableModuleLogic`: one parameter node a scene."""
+    """For `ScriptedLoadableModuleLogic`: one parameter node a scene, whose observers are counted."""
+
+    parameterNodes: list = []
 
     def __init__(self, parent=None):
         super().__init__()
@@ -79,7 +112,8 @@ class StandInLogic:
 
         node = slicer.mrmlScene.GetSingletonNode(self.moduleName, "vtkMRMLScriptedModuleNode")
         if not node:
-            node = slicer.vtkMRMLScriptedModuleNode()
+            self.parameterNodes.append(counted_parameter_node()())  # kept, or it would be a plain one to Python
+            node = self.parameterNodes[-1]
             node.SetSingletonTag(self.moduleName)
             node.SetAttribute("ModuleName", self.moduleName)
             node = slicer.mrmlScene.AddNode(node)
@@ -113,6 +147,8 @@ def install_panel(monkeypatch, scene, folder):
     application = StandInPanelApplication(folder)
     monkeypatch.setattr(slicer, "mrmlScene", scene, raising=False)
     monkeypatch.setattr(slicer, "app", application, raising=False)
+    window = qt_stand_in.PLAIN["QWidget"]()
+    monkeypatch.setattr(slicer.util, "mainWindow", lambda verbose=True: window)
     bases = {
         "ScriptedLoadableModule": StandInModule,
         "ScriptedLoadableModuleWidget": StandInWidget,

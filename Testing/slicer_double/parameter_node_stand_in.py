@@ -96,9 +96,9 @@ class _Wrapper:
         return tag
 
     def disconnectGui(self, tag):
+        """As in Slicer 5.10: the observer of the parameter node stays, and the wrapper and the widgets with it."""
         if tag in self._connections:
-            observer, disconnects = self._connections.pop(tag)
-            self.RemoveObserver(observer)
+            _observer, disconnects = self._connections.pop(tag)
             for disconnect in disconnects:
                 disconnect()
 
@@ -186,7 +186,7 @@ class _Slider:
 
 def _connector(widget, parameter):
     kind = parameter.kind
-    if type(widget).__name__ == "QSlider" and kind is int:
+    if type(widget).__name__ in ("QSlider", "QSpinBox") and kind is int:
         return _Slider(widget, parameter.range)
     if type(widget).__name__ == "QCheckBox" and kind is bool:
         return _CheckBox(widget)

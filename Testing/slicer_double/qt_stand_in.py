@@ -6,13 +6,38 @@ our .ui, not PythonQt's or CTK's behaviour.
 """
 
 import types
+import weakref
 from xml.etree import ElementTree
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
 # These are virtual functions, too: an attribute of that name would hide the function from Qt.
 VIRTUAL = {"sizeHint", "minimumSizeHint"}
-VIRTUAL_OF = {"QProgressBar": {"text"}}
+VIRTUAL_OF = {"QProgressBar": {"text"}, "QTimer": {"singleShot"}}  # the latter a static function, too
+
+
+GARBAGE = QtGui.QColor(255, 0, 255)  # what stands where a freed object was
+
+
+class TemporaryPalette:
+    """The copy of a palette that PythonQt gives for the property: what its color() gives points into it.
+
+    Once the copy is dropped, the colors that it gave are memory of something else; here they turn magenta.
+    """
+
+    def __init__(self, palette):
+        self._palette, self._given = palette, []
+        weakref.finalize(self, TemporaryPalette._spoil, self._given)
+
+    def color(self, *arguments):
+        color = QtGui.QColor(self._palette.color(*arguments))
+        self._given.append(color)
+        return color
+
+    @staticmethod
+    def _spoil(given):
+        for color in given:
+            color.setRgba(GARBAGE.rgba())
 
 
 class _Property:
@@ -22,7 +47,10 @@ class _Property:
         self.name = name
 
     def __get__(self, instance, owner=None):
-        return self if instance is None else instance.property(self.name)
+        if instance is None:
+            return self
+        value = instance.property(self.name)
+        return TemporaryPalette(value) if self.name == "palette" else value
 
     def __set__(self, instance, value):
         if not instance.setProperty(self.name, value):
@@ -58,16 +86,16 @@ class _PythonQtManners:
 def in_pythonqt_manners(base):
     """A subclass of a PySide6 class that behaves as PythonQt's wrapper of it."""
     meta = base.staticMetaObject
-    names = {meta.property(index).name() for index in range(meta.propertyCount())}
-    names -= VIRTUAL | VIRTUAL_OF.get(base.__name__, set())
-    return type(base.__name__, (_PythonQtManners, base), {name: _Property(name) for name in names})
+    properties = {meta.property(index).name() for index in range(meta.propertyCount())}
+    properties -= VIRTUAL | VIRTUAL_OF.get(base.__name__, set())
+    return type(base.__name__, (_PythonQtManners, base), {name: _Property(name) for name in properties})
 
 
 NAMES = [
     "QWidget", "QLabel", "QComboBox", "QPushButton", "QProgressBar", "QTableWidget", "QCheckBox", "QLineEdit",
-    "QSlider", "QHeaderView",
+    "QSlider", "QHeaderView", "QSpinBox", "QShortcut",
 ]  # fmt: skip
-PLAIN = {name: in_pythonqt_manners(getattr(QtWidgets, name)) for name in NAMES}
+PLAIN = {name: in_pythonqt_manners(getattr(QtGui if name == "QShortcut" else QtWidgets, name)) for name in NAMES}
 
 
 class QTableWidget(PLAIN["QTableWidget"]):
@@ -84,7 +112,38 @@ PLAIN["QTableWidget"] = QTableWidget
 
 
 class ctkCollapsibleButton(PLAIN["QWidget"]):
-    """Stands in for CTK's: a plain container."""
+    """Stands in for CTK's: a container with its title on top; closed, it shows nothing but the title."""
+
+    HEADER = 22  # pixels
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._text, self._collapsed = "", False
+        self.setContentsMargins(0, self.HEADER, 0, 0)
+
+    def _set_text(self, text):
+        self._text = text
+        self.update()
+
+    def _set_collapsed(self, collapsed):
+        self._collapsed = collapsed
+        for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly):
+            if self._draws:
+                child.setVisible(not collapsed)
+        self.setMaximumHeight(self.HEADER if collapsed and self._draws else 16777215)
+
+    _draws = False  # whether closed parts are hidden: for pictures; tests look at widgets in closed parts, too
+
+    text = QtCore.Property(str, lambda self: self._text, _set_text)
+    collapsed = QtCore.Property(bool, lambda self: self._collapsed, _set_collapsed)
+
+    def paintEvent(self, event):
+        painter = QtGui.QPainter(self)
+        painter.fillRect(0, 0, self.width, self.HEADER - 2, QtGui.QColor("#c8ccd0"))
+        painter.setPen(QtGui.QColor("black"))
+        mark = "▸ " if self._collapsed else "▾ "
+        painter.drawText(6, 0, self.width, self.HEADER - 2, QtCore.Qt.AlignmentFlag.AlignVCenter, mark + self._text)
+        painter.end()
 
 
 class ctkPathLineEdit(PLAIN["QWidget"]):
@@ -116,14 +175,37 @@ class ctkPathLineEdit(PLAIN["QWidget"]):
         self.history.append(self._path)
 
 
+class qMRMLSortFilterProxyModel:
+    """Stands in for MRML's: which nodes a selector does not offer."""
+
+    __slots__ = ("hiddenNodeIDs",)
+
+    def __init__(self):
+        self.hiddenNodeIDs = []
+
+
 class qMRMLNodeComboBox(PLAIN["QWidget"]):
-    """Stands in for MRML's: holds one node of the given classes, or none."""
+    """Stands in for MRML's: holds one node of the given classes, or none, and shows its name."""
 
     currentNodeChanged = QtCore.Signal(object)
 
     def __init__(self, parent=None):
         super().__init__(parent)
         self._scene = self._node = None
+        self._model = qMRMLSortFilterProxyModel()
+        self.setMinimumHeight(24)
+
+    def sortFilterProxyModel(self):
+        return self._model
+
+    def paintEvent(self, event):
+        option = QtWidgets.QStyleOptionComboBox()
+        option.initFrom(self)
+        option.currentText = self._node.GetName() if self._node is not None else "None"
+        painter = QtWidgets.QStylePainter(self)
+        painter.drawComplexControl(QtWidgets.QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QtWidgets.QStyle.ControlElement.CE_ComboBoxLabel, option)
+        painter.end()
 
     def setMRMLScene(self, scene):
         self._scene = scene
@@ -136,6 +218,8 @@ class qMRMLNodeComboBox(PLAIN["QWidget"]):
         classes, children = self.property("nodeTypes") or [], self.property("showChildNodeTypes")
         nodes = [self._scene.GetNthNode(index) for index in range(self._scene.GetNumberOfNodes())]
         fits = (lambda node, name: node.IsA(name)) if children else (lambda node, name: node.GetClassName() == name)
+        hidden = set(self._model.hiddenNodeIDs)
+        nodes = [node for node in nodes if node.GetID() not in hidden and not node.GetHideFromEditors()]
         return [node for node in nodes if any(fits(node, name) for name in classes)]
 
     def currentNode(self):
@@ -146,18 +230,24 @@ class qMRMLNodeComboBox(PLAIN["QWidget"]):
             node = None
         if node is not self._node:
             self._node = node
+            self.update()
             self.currentNodeChanged.emit(node)
 
 
 class qMRMLWidget(PLAIN["QWidget"]):
     """Stands in for MRML's: passes its scene on to the widgets that the .ui connects to it, and no others."""
 
-    isEntered = True
     receivers: tuple = ()
 
     def setMRMLScene(self, scene):
         for name in self.receivers:
             self.findChild(QtWidgets.QWidget, name).setMRMLScene(scene)
+
+
+class qSlicerAbstractModuleWidget(qMRMLWidget):
+    """Stands in for the widget that Slicer gives a module's panel as its parent."""
+
+    isEntered = False  # until the module panel has called `enter`, which it does after `setup`
 
 
 class _Loader(QtUiTools.QUiLoader):
@@ -212,11 +302,13 @@ def qt_module():
     for name, kind in PLAIN.items():
         setattr(module, name, kind)
     module.QTimer = in_pythonqt_manners(QtCore.QTimer)
-    for name in ("QBrush", "QColor", "QFont", "QPainter", "QPalette", "QPixmap"):
+    for name in ("QBrush", "QColor", "QFont", "QKeySequence", "QPainter", "QPixmap"):
         setattr(module, name, getattr(QtGui, name))
+    module.QPalette = QtGui.QPalette
     module.QTableWidgetItem, module.QVBoxLayout = QtWidgets.QTableWidgetItem, QtWidgets.QVBoxLayout
     module.QFile, module.Qt, module.QUiLoader = QtCore.QFile, QtCore.Qt, _Loader
     module.QApplication = QtWidgets.QApplication  # for its clipboard
+    module.QObject, module.QEvent = QtCore.QObject, QtCore.QEvent
     module.QMessageBox = QtWidgets.QMessageBox  # for its constants; no box is opened
     return module
 

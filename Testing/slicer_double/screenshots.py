@@ -2,7 +2,7 @@
 scripted_modules/NeckFrac on the path.
 
 The embedded sample, the real networks in the real worker, the real scene and .ui files. Qt's widgets are PySide6's and
-stand-ins for CTK's and MRML's: in Slicer they look a little different, and collapsed sections are closed.
+stand-ins for CTK's and MRML's, which draw titles and the chosen nodes: in Slicer they look a little different.
 """
 
 import os
@@ -27,6 +27,7 @@ def draw(folder: Path) -> Path:
         from NeckFracLib.logic import NeckFracLogic
         from NeckFracLib.sample_data import NODE_NAME, samplePath
 
+        from .qt_stand_in import ctkCollapsibleButton
         from .stand_ins import _load_volume
 
         panel.widget.makeLogic = NeckFracLogic
@@ -34,13 +35,11 @@ def draw(folder: Path) -> Path:
         volume = slicer.util.loadVolume(str(samplePath()))
         volume.SetName(NODE_NAME)
         panel.add_slices()
+        monkeypatch.setattr(ctkCollapsibleButton, "_draws", True)  # closed parts show their titles only, as in Slicer
         panel.open()
         panel.run()
-        panel.ui.resultsTable.setCurrentCell(0, 0)
-        for name in ("inspect", "export", "batch", "models"):  # closed, as the panel opens in Slicer
-            for part in (panel.widget.ui.sections.findChildren(type(panel.ui.resultsCollapsibleButton))):
-                if part.objectName.startswith(name):
-                    part.hide()
+        for part in panel.widget.parent.findChildren(ctkCollapsibleButton):
+            part.collapsed = part.collapsed
         panel.picture(folder / "panel.png", 460, 1040)
     return folder / "panel.png"
 

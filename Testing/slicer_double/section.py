@@ -1,15 +1,13 @@
 """One section of the panel by itself: its real .ui and logic with the worker of the fake engine, on a real scene."""
 
 import importlib
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
 from . import panel, qt_stand_in
-
-WORKER = [sys.executable, str(Path(__file__).parents[1] / "module" / "fake_engine_worker.py")]
+from .scene_manners import keep_hierarchy
+from .worker import WORKER
 
 
 class World:
@@ -22,6 +20,7 @@ class World:
         monkeypatch.setenv("NECKFRAC_USER_MODELS", str(folder / "user models"))
         self.headless = HeadlessScene(folder / "scene")
         self.scene, self.temporary = self.headless.scene, folder / "temporary"
+        self._leave_hierarchy = keep_hierarchy(self.scene)
         self.temporary.mkdir()
         self.application = panel.install_panel(monkeypatch, self.scene, self.temporary)
         self.sections = []
@@ -33,6 +32,7 @@ class World:
         for section in self.sections:
             section.section.cleanup()
             section.logic.close()
+        self._leave_hierarchy()
         self.headless.close()
 
     def add_ct(self, name="ct"):

@@ -7,7 +7,8 @@ import numpy as np
 
 from . import qt_stand_in
 from .panel import MODULE
-from .section import WORKER, World
+from .section import World
+from .worker import WORKER
 
 
 class Panel(World):
@@ -19,7 +20,7 @@ class Panel(World):
     def __init__(self, monkeypatch, folder, asks=False):
         super().__init__(monkeypatch, folder)
         self.missing, self._asks = [], asks
-        self._monkeypatch, self._parent = monkeypatch, qt_stand_in.qMRMLWidget()
+        self._monkeypatch, self._parent = monkeypatch, qt_stand_in.qSlicerAbstractModuleWidget()
         self._parent.setLayout(qt_stand_in.QtWidgets.QVBoxLayout())
         self._make()
 
@@ -36,6 +37,20 @@ class Panel(World):
         super().__exit__()
 
     def open(self):
+        """As Slicer does it when the user selects the module: first `setup`, then, apart from it, `enter`."""
+        self.setup()
+        self.enter()
+        return self.widget
+
+    def enter(self):
+        self._parent.isEntered = True
+        self.widget.enter()
+
+    def exit(self):
+        self._parent.isEntered = False
+        self.widget.exit()
+
+    def setup(self):
         self.widget.setup()
         self.ui = SimpleNamespace(**vars(self.widget.ui))
         for section in self.widget.sections:
@@ -48,7 +63,7 @@ class Panel(World):
 
         before = self.widget
         # What the module manager and qSlicerScriptedLoadableModuleWidget do for slicer.util.reloadScriptedModule.
-        self._parent.reload = lambda: (self._make(), self.open())
+        self._parent.reload = lambda: (self._make(), self.setup())
         module = SimpleNamespace(path=str(MODULE / "NeckFrac.py"), widgetRepresentation=lambda: self._parent)
         modules = SimpleNamespace(neckfrac=module, NeckFracWidget=before)
         self._monkeypatch.setattr(slicer, "modules", modules, raising=False)
@@ -75,8 +90,8 @@ class Panel(World):
         """Slice nodes as a running Slicer has them: axial, sagittal, coronal."""
         import slicer
 
-        nodes = [self.scene.AddNode(slicer.vtkMRMLSliceNode()) for _ in range(3)]
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene)
+        nodes = [self.scene.AddNewNodeByClass("vtkMRMLSliceNode") for _ in range(3)]
         for node, orientation in zip(nodes, ("Axial", "Sagittal", "Coronal"), strict=True):
             node.SetOrientation(orientation)
         return nodes

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..findings import ADDED, CONFIRMED, Box, Findings, VertebraFinding, as_figure
+from ..findings import ADDED, CONFIRMED, Box, Findings, VertebraFinding, as_percent, suspicion_in_words
+from .hierarchy import remove_nodes
 from .mrml import LPS_TO_RAS
 
 # Okabe and Ito's yellow, orange and vermilion: told apart by colour-blind readers, brighter is surer.
@@ -16,19 +17,21 @@ LEVEL = "NeckFrac.Level"
 
 
 def finding_name(finding: VertebraFinding, findings: Findings) -> str:
-    """How a finding is called in the scene: ``C2 fracture 0.87``, ``C2 or C3 fracture 0.87, confirmed``."""
+    """How a finding is called in the scene: ``C2 fracture 87.0 %``, ``C2 or C3 fracture 87.0 %, confirmed``."""
     review, named = findings.review_of(finding.level), findings.naming.either(finding.level)
     if review is not None and review.verdict == ADDED:
         return f"{named} fracture, added by the reader"
-    told = f"{named} fracture {as_figure(finding.probability)}".strip()
+    told = f"{named} fracture {as_percent(finding.probability)}".strip()
     return f"{told}, confirmed" if review is not None and review.verdict == CONFIRMED else told
 
 
 def match_boxes(scene: Any, findings: Findings, nodes: dict[str, Any]) -> dict[str, Any]:
     """A ROI node for each box of the findings, by level: some are there (`nodes`), some come, some go."""
+    import slicer
+
     boxes = findings.boxes()
-    for level in [level for level in nodes if level not in boxes]:
-        scene.RemoveNode(nodes[level])
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(scene)
+    remove_nodes(scene, hierarchy, [node for level, node in nodes.items() if level not in boxes])
     kept = {level: nodes[level] for level in boxes if level in nodes}
     for level, box in boxes.items():
         if level not in kept:
@@ -57,9 +60,9 @@ def tell_boxes(findings: Findings, nodes: dict[str, Any]) -> None:
 def _tell(node: Any, finding: VertebraFinding, findings: Findings) -> None:
     naming, review = findings.naming, findings.review_of(finding.level)
     node.SetName(finding_name(finding, findings))
-    severity = f"{finding.severity} severity." if finding.severity else ""
+    suspicion = f"Suspicion: {suspicion_in_words(finding.severity)}." if finding.severity else ""
     note = review.note if review is not None else ""
-    node.SetDescription(" ".join(filter(None, [severity, naming.sentence(), note])))
+    node.SetDescription(" ".join(filter(None, [suspicion, naming.sentence(), note])))
     # A markup's description is not in its file; its attributes are in the scene.
     if naming.sentence():
         node.SetAttribute("NeckFrac.Naming", naming.sentence())

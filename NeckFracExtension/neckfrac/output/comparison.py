@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,10 +88,16 @@ def comparison_in(scene: Any, volume_node: Any = None) -> Comparison | None:
     for node in comparison_nodes(scene, TEXT):
         if volume_node is None or node.GetNodeReferenceID(VOLUME) == volume_node.GetID():
             try:
-                return Comparison.from_dict(json.loads(node.GetText()))
+                return _comparison_of(node.GetText())
             except (ValueError, TypeError, KeyError):
                 return None
     return None
+
+
+@lru_cache(maxsize=4)
+def _comparison_of(text: str) -> Comparison:
+    """The comparison of a text, read once a change."""
+    return Comparison.from_dict(json.loads(text))
 
 
 def show_surfaces(scene: Any, shown: bool) -> None:

@@ -23,12 +23,13 @@ def items_of(hierarchy: Any) -> list[int]:
 def arrange(hierarchy: Any, nodes: SceneNodes, findings: Findings) -> None:
     """Patient > study > (CT, segmentation, ...) in the subject hierarchy; an existing place of the CT is kept.
 
-    The boxes come later, with `folder_of` and `place`.
+    A CT of which no patient or study is known stays where it is: nothing invents a patient. The boxes come later,
+    with `folder_of` and `place`.
     """
-    volume_item = hierarchy.GetItemByDataNode(nodes.volume)
-    parent = hierarchy.GetItemParent(volume_item) if volume_item else 0
-    if parent in (0, hierarchy.GetSceneItemID()):
-        identity = findings.study
+    volume_item, identity = hierarchy.GetItemByDataNode(nodes.volume), findings.study
+    parent = hierarchy.GetItemParent(volume_item) if volume_item else hierarchy.GetSceneItemID()
+    known = identity.patient_name or identity.patient_id or identity.study_uid
+    if parent == hierarchy.GetSceneItemID() and known:
         name = identity.patient_name or identity.patient_id or "Patient"
         patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), name)
         hierarchy.SetItemAttribute(patient, "DICOM.PatientID", identity.patient_id)
@@ -37,7 +38,7 @@ def arrange(hierarchy: Any, nodes: SceneNodes, findings: Findings) -> None:
         parent = hierarchy.CreateStudyItem(patient, described or "Study")
         if identity.study_uid:
             hierarchy.SetItemUID(parent, "DICOM", identity.study_uid)
-        place(hierarchy, nodes.volume, parent)
+    place(hierarchy, nodes.volume, parent)
     for node in nodes.all():
         if node is not nodes.volume and node not in nodes.rois.values() and node not in nodes.lines.values():
             place(hierarchy, node, parent)
@@ -61,9 +62,15 @@ def folder_of(hierarchy: Any, volume_node: Any, name: str = FOLDER) -> int:
 
 
 def remove_nodes(scene: Any, hierarchy: Any, nodes: Iterable[Any]) -> None:
-    """Take nodes out of the scene, what shows and stores them, and their items."""
+    """Take nodes out of the scene, what shows and stores them, and their items.
+
+    The items first: Slicer's application removes the item of a node that goes, and an item that is not there any
+    more is an error to the hierarchy.
+    """
     for node in nodes:
         item, also = hierarchy.GetItemByDataNode(node), []
+        if item:
+            hierarchy.RemoveItem(item, False, False)
         if node.IsA("vtkMRMLDisplayableNode"):
             also += [node.GetNthDisplayNode(n) for n in range(node.GetNumberOfDisplayNodes())]
         if node.IsA("vtkMRMLStorableNode"):
@@ -71,8 +78,6 @@ def remove_nodes(scene: Any, hierarchy: Any, nodes: Iterable[Any]) -> None:
         for one in (node, *also):
             if one is not None and scene.IsNodePresent(one):
                 scene.RemoveNode(one)
-        if item:  # Slicer's application would do it, too
-            hierarchy.RemoveItem(item, False, False)
 
 
 def place(hierarchy: Any, node: Any, parent: int) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..findings import Findings
+from ..findings import Findings, suspicion_in_words
 from .mrml import table_of
 
-TEXTS = ("Level", "Call", "Severity", "Review", "Note")
+TEXTS = ("Level", "Call", "Suspicion", "Review", "Note")
 
 
 def fill_table(node: Any, findings: Findings) -> None:
@@ -18,7 +18,7 @@ def fill_table(node: Any, findings: Findings) -> None:
         "Level": [*(findings.naming.either(level.level) for level in findings.levels), "Patient"],
         "Probability": [*(level.probability for level in findings.levels), findings.patient_probability],
         "Call": [*(level.status for level in findings.levels), findings.patient_status],
-        "Severity": [*(level.severity or "" for level in findings.levels), ""],
+        "Suspicion": [*(suspicion_in_words(level.severity) for level in findings.levels), ""],
         "Share in view": [*(level.share_in_view for level in findings.levels), None],
         "Threshold": [*(level.threshold for level in findings.levels), findings.patient_threshold],
         "Review": [*(review.verdict if review else "" for review in reviews), ""],

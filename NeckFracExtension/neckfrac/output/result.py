@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from ..findings import Findings
@@ -13,6 +14,7 @@ from .probabilities import fill_table
 from .scene_nodes import SceneNodes
 
 RESULT, VOLUME = "NeckFrac.Result", "NeckFrac.Volume"  # attribute of what a result made; reference to its CT
+FORMER = "NeckFrac.FormerResult"  # attribute of what a result made that another one has put aside
 SEGMENTATION = "NeckFrac.Segmentation"  # reference of the findings to the segmentation that they are of
 FINDINGS = "NeckFrac.Findings"  # attribute of the text node that holds them as JSON
 
@@ -73,9 +75,28 @@ def result_of(scene: Any, volume_node: Any) -> SceneNodes | None:
 def findings_in(nodes: SceneNodes) -> Findings:
     """The findings that a result's text node holds. Raises ValueError when they can't be read."""
     try:
-        return Findings.from_dict(json.loads(nodes.text.GetText()))
+        return _findings_of(nodes.text.GetText())
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"the findings in the scene can't be read: {error}") from error
+
+
+@lru_cache(maxsize=8)
+def _findings_of(text: str) -> Findings:
+    """The findings of a text, read once a change: every part of a panel asks for them at each of its updates."""
+    return Findings.from_dict(json.loads(text))
+
+
+def retire_result(scene: Any, nodes: SceneNodes, kept: Any = None) -> None:
+    """Let a result be one no more: its nodes stay, hidden and named as former. kept: what goes on to be used."""
+    for node in nodes.all():
+        if node in (kept, nodes.volume) or node.GetAttribute(RESULT) is None:
+            continue
+        node.RemoveAttribute(RESULT)
+        node.RemoveAttribute(FINDINGS)
+        node.SetAttribute(FORMER, "1")
+        node.SetName(scene.GenerateUniqueName(f"{node.GetName()} (former)"))
+        if node.IsA("vtkMRMLDisplayableNode") and node.GetDisplayNode() is not None:
+            node.GetDisplayNode().SetVisibility(False)
 
 
 def remove_result(scene: Any, nodes: SceneNodes, kept: Any = None) -> None:

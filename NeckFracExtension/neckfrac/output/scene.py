@@ -13,7 +13,7 @@ from ..findings import Analysis
 from .all_or_nothing import all_or_nothing
 from .hierarchy import arrange
 from .mrml import image, ras_affine
-from .result import mark, remove_result, result_of, show_findings
+from .result import mark, remove_result, result_of, retire_result, show_findings
 from .scene_nodes import SceneNodes
 from .segments import add_segmentation
 
@@ -31,10 +31,12 @@ def populate_scene(
     progress: Progress | None = None,
     volume_node: Any = None,
     segmentation_node: Any = None,
+    keep_earlier: bool = False,
 ) -> SceneNodes:
     """Add CT and segmentation (unless their nodes are given), boxes, heat map, table and findings to a scene.
 
-    They take the place of an earlier result of the same CT, whose nodes go, but not a segmentation that is given. T1
+    They take the place of an earlier result of the same CT, whose nodes go, but not a segmentation that is given;
+    with keep_earlier they stay, hidden, as nodes that belong to no result any more. T1
     and the skull base come as two more segments, hidden, when the analysis has them. Where the levels' names are
     uncertain, boxes and table say what else they could be; segments keep their names, for other programs.
     Everything lies under the patient and study in the subject hierarchy. When anything goes wrong, what was
@@ -63,7 +65,8 @@ def populate_scene(
         arrange(hierarchy, nodes, analysis.findings)
         show_findings(scene, nodes, analysis.findings)
     if earlier is not None:
-        remove_result(scene, earlier, kept=nodes.segmentation)
+        put_aside = retire_result if keep_earlier else remove_result
+        put_aside(scene, earlier, kept=nodes.segmentation)
     return nodes
 
 

@@ -82,18 +82,29 @@ def unsavedNodes():
 def selectedDicomFiles():
     """The files of the series selected in Slicer's DICOM browser; [] when none is, or the browser was never open.
 
-    Not run here: without Slicer there is neither the browser nor its database. By Slicer 5.12's DICOMLib, the module
-    DICOM's browser widget holds CTK's browser, whose table manager tells what is selected at each of three levels.
+    Not run here: without Slicer there is neither the browser nor its database. By the sources of Slicer 5.12's DICOMLib
+    and of CTK at 5056664a, the module DICOM's browser widget holds two browsers, a visual and a classic one, each
+    with a selection of its own, and `useVisualDICOMBrowser` says which of them is shown. Raises ValueError for a
+    visual browser that does not tell its selection (before 5.12): another one's would be other patients.
     """
     instance = getattr(slicer.modules, "DICOMInstance", None)
     browser = getattr(instance, "browserWidget", None)
     database = getattr(slicer, "dicomDatabase", None)
     if browser is None or database is None or not database.isOpen:
         return []
-    tables = browser.dicomBrowser.dicomTableManager()
-    series = list(tables.currentSeriesSelection())
-    studies = [] if series else list(tables.currentStudiesSelection())
-    patients = [] if series or studies else list(tables.currentPatientsSelection())
+    if getattr(browser, "useVisualDICOMBrowser", False):
+        if not hasattr(browser.dicomVisualBrowser, "patientView"):
+            raise ValueError(
+                _("The visual DICOM browser of this Slicer does not tell what is selected: switch to the classic one.")
+            )
+        view = browser.dicomVisualBrowser.patientView()
+        series, studies = list(view.selectedSeriesInstanceUIDs()), []
+        patients = [] if series else list(view.selectedPatientUIDs())
+    else:
+        tables = browser.dicomBrowser.dicomTableManager()
+        series = list(tables.currentSeriesSelection())
+        studies = [] if series else list(tables.currentStudiesSelection())
+        patients = [] if series or studies else list(tables.currentPatientsSelection())
     studies += [study for patient in patients for study in database.studiesForPatient(patient)]
     series += [item for study in studies for item in database.seriesForStudy(study)]
     return [path for item in series for path in database.filesForSeries(item)]

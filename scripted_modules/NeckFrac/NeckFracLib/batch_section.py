@@ -3,10 +3,10 @@
 import logging
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from . import batch, install, models, stages
+from .errors_shown import shownErrors
 from .job_runner import LastingRun
 from .probability_bar import UNCALLED, showBar
 from .section import Section
@@ -53,7 +53,13 @@ class BatchSection(Section):
 
     def onDicomButton(self, checked=False):
         """Take what is selected in the DICOM browser."""
-        self._files = batch.selectedDicomFiles()
+        try:
+            self._files = batch.selectedDicomFiles()
+        except ValueError as error:
+            self._files = []
+            self._show(0, str(error))
+            self._enable()
+            return
         if self._files:
             self.ui.batchInputPathLineEdit.currentPath = ""
             self._show(0, _("{count} files from the DICOM browser's selection.").format(count=len(self._files)))
@@ -68,7 +74,7 @@ class BatchSection(Section):
             self.logic.cancel()
             return
         results = self.ui.batchResultsPathLineEdit.currentPath
-        with slicer.util.tryWithErrorDisplay(_("The batch could not be started."), waitCursor=True):
+        with shownErrors(_("The batch could not be started."), waitCursor=True):
             self.logic.jobs.start(
                 batch.COMMAND,
                 lambda folder: batch.batchArguments(
@@ -120,7 +126,7 @@ class BatchSection(Section):
         if path is None:
             self._show(None, self._rows[row].error or _("The result's scene is not there any more."))
             return
-        with slicer.util.tryWithErrorDisplay(_("The result could not be opened."), waitCursor=True):
+        with shownErrors(_("The result could not be opened.")):
             batch.openResult(path)
 
     def fillTable(self):
@@ -162,12 +168,12 @@ class BatchSection(Section):
     def _tooltip(self, row):
         if row.error:
             return row.error
-        from neckfrac.findings import as_figure
+        from neckfrac.findings import as_percent
 
         lines = [_("Double-click to open the result's scene.")]
         if row.level:
             message = _("Highest level: {level}, probability {probability}.")
-            lines.append(message.format(level=row.level, probability=as_figure(row.level_probability)))
+            lines.append(message.format(level=row.level, probability=as_percent(row.level_probability)))
         if row.note:
             lines.append(row.note)
         if row.uncertain_names:

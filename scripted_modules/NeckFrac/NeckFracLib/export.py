@@ -30,6 +30,8 @@ def reasonAgainstDicom(volumeNode):
         return _("Select a CT volume.")
     if not volumeNode.GetAttribute("DICOM.instanceUIDs"):
         return _("The volume was not loaded from DICOM: whose patient and study it is, nobody knows.")
+    if volumeNode.GetParentTransformNode() is not None:
+        return _("A transform has moved the volume: DICOM results would not lie on the images in the archive.")
     if not dicomFiles(volumeNode):
         return _("The DICOM files of the volume are not in Slicer's DICOM database any more.")
     return None

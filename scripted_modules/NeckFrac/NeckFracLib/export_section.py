@@ -1,11 +1,11 @@
 """The section Export: report, tables, and DICOM for the archive. Uses Qt."""
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from . import export, install
 from .batch import removeLeftovers
+from .errors_shown import Declined, shownErrors
 from .job_runner import LastingRun
 from .section import Section
 
@@ -17,7 +17,7 @@ class ExportSection(Section):
 
     def __init__(self, ui, logic, onChanged=None):
         Section.__init__(self, ui, logic, onChanged)
-        self._folder, self._parent = "", None
+        self._folder, self._parent, self._notes = "", None, []
         ui.exportButton.connect("clicked(bool)", self.onExportButton)
         ui.openExportButton.connect("clicked(bool)", self.onOpenButton)
         ui.exportPathLineEdit.connect("currentPathChanged(QString)", lambda path="": self.update())
@@ -49,12 +49,16 @@ class ExportSection(Section):
             self.logic.cancel()
             return
         ui = self.ui
-        with slicer.util.tryWithErrorDisplay(_("The export could not be started."), waitCursor=True):
+        with shownErrors(_("The export could not be started.")):
             volume = self._volume
             nodes, findings = self.logic.results.of(volume)
             withDicom = ui.exportDicomCheckBox.isChecked() and export.reasonAgainstDicom(volume) is None
-            if withDicom:
-                install.installForDicom()
+            try:
+                if withDicom:
+                    install.installForDicom()
+            except Declined:
+                withDicom = False  # report and tables are wanted all the same
+            self._notes = self._whatToSay(volume, withDicom)
             target = export.newFolder(ui.exportPathLineEdit.currentPath, volume)
             self._parent = target.parent
             self.logic.jobs.start(
@@ -65,8 +69,18 @@ class ExportSection(Section):
                 run=LastingRun,
             )
             self.logic.jobs.follow()
+            ui.exportPathLineEdit.addCurrentPathToHistory()
             ui.exportStatusLabel.setText(_("Writing…"))
         self._onChanged()
+
+    def _whatToSay(self, volume, withDicom):
+        """What a reader must know of what is written."""
+        notes = []
+        if self.ui.exportDicomCheckBox.isChecked() and not withDicom:
+            notes.append(_("DICOM was not written."))
+        if not self.logic.results.completedAt(volume):
+            notes.append(_("The review was not marked as complete."))
+        return notes
 
     def onProgress(self, stage, fraction):
         self.ui.exportProgressBar.setValue(round(100 * fraction))
@@ -76,7 +90,8 @@ class ExportSection(Section):
         ui = self.ui
         if run.error is None:
             self._folder = run.answer["folder"]
-            ui.exportStatusLabel.setText(_("Written: {folder}").format(folder=self._folder))
+            written = _("Written: {folder}").format(folder=self._folder)
+            ui.exportStatusLabel.setText("\n".join([written, *self._notes]))
         else:
             # A worker that had to be stopped clears nothing away.
             removeLeftovers(self._parent)

@@ -7,6 +7,8 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from .engine_path import ensureEngine
+
 VOLUME, GIVEN, RESULT = "ct.npy", "given.npy", "result"
 
 
@@ -23,31 +25,82 @@ def reasonAgainst(volumeNode):
         return _("The volume has several values a voxel; a CT has one.")
     if min(image.GetDimensions()) < 2:
         return _("The volume is a single slice; a CT volume is needed.")
-    if volumeNode.GetParentTransformNode() is not None:
-        return _("The volume is under a transform: harden it first (module Transforms).")
+    if isBent(volumeNode):
+        return _(
+            "The volume is under a transform that bends it, as Slicer adds one to a CT with a tilted gantry or uneven "
+            "slices. Straighten a copy, and analyze that."
+        )
     return None
 
 
+def isBent(volumeNode):
+    """Whether a volume is under a transform that is not linear: then no matrix says where its voxels lie."""
+    transform = volumeNode.GetParentTransformNode() if volumeNode else None
+    return transform is not None and not transform.IsTransformToWorldLinear()
+
+
+def straightenedCopy(volumeNode):
+    """A copy of a volume that lies where its transforms put it: resampled on straight axes, beside the volume.
+
+    It is no series of the archive any more: nothing that names the DICOM files is copied. RuntimeError if it fails.
+    """
+    ensureEngine()
+    from neckfrac.output.all_or_nothing import all_or_nothing
+    from neckfrac.output.hierarchy import place
+
+    scene = volumeNode.GetScene()
+    with all_or_nothing(scene) as hierarchy:
+        name = _("{name} straightened").format(name=volumeNode.GetName() or "")
+        copy = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name.strip())
+        copy.CopyOrientation(volumeNode)
+        copy.SetAndObserveImageData(volumeNode.GetImageData())  # hardening puts resampled voxels in its place
+        copy.CreateDefaultDisplayNodes()
+        shown, display = volumeNode.GetScalarVolumeDisplayNode(), copy.GetScalarVolumeDisplayNode()
+        if shown and display:
+            display.SetAutoWindowLevel(shown.GetAutoWindowLevel())
+            display.SetWindowLevel(shown.GetWindow(), shown.GetLevel())
+        copy.SetAndObserveTransformNodeID(volumeNode.GetTransformNodeID())
+        if not copy.HardenTransform() or copy.GetImageData() is volumeNode.GetImageData():
+            raise RuntimeError(_("The volume's transform can't be applied to its voxels."))
+        copy.SetDescription(_("Resampled from {name}").format(name=volumeNode.GetName() or ""))
+        item = hierarchy.GetItemByDataNode(volumeNode)
+        place(hierarchy, copy, hierarchy.GetItemParent(item) if item else hierarchy.GetSceneItemID())
+    return copy
+
+
 def doubtsAbout(volumeNode):
-    """What speaks against the volume being a CT in HU that can be read well; [] when nothing does."""
+    """What speaks against the volume being a CT in HU that can be read well; [] when nothing does.
+
+    By a sample of the voxels, so that the panel does not wait: the worker looks at all of them.
+    """
     from neckfrac.errors import InputError
     from neckfrac.intake.checks import check_volume
     from neckfrac.volume import CTVolume
 
     try:
-        return check_volume(CTVolume(slicer.util.arrayFromVolume(volumeNode), affineOf(volumeNode)))
+        return check_volume(CTVolume(slicer.util.arrayFromVolume(volumeNode), affineOf(volumeNode)), sample=True)
     except InputError as error:
         return [str(error)]
 
 
 def affineOf(volumeNode):
-    """The 4x4 affine of the volume: voxel (i, j, k) to mm in LPS."""
+    """The 4x4 affine of the volume in the world, below all its linear transforms: voxel (i, j, k) to mm in LPS."""
     import vtk
     from neckfrac.output.mrml import LPS_TO_RAS
 
-    matrix = vtk.vtkMatrix4x4()
+    matrix, toWorld = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
     volumeNode.GetIJKToRASMatrix(matrix)
-    return np.linalg.inv(LPS_TO_RAS) @ slicer.util.arrayFromVTKMatrix(matrix)
+    transform = volumeNode.GetParentTransformNode()
+    if transform is not None:
+        transform.GetMatrixTransformToWorld(toWorld)
+    toRas = slicer.util.arrayFromVTKMatrix(toWorld) @ slicer.util.arrayFromVTKMatrix(matrix)
+    return np.linalg.inv(LPS_TO_RAS) @ toRas
+
+
+def hasMoved(volumeNode, findings):
+    """Whether a volume lies elsewhere than when it was analyzed: boxes and segments have stayed where it was."""
+    before = findings.geometry.get("affine")
+    return before is not None and not np.allclose(np.array(before), affineOf(volumeNode), atol=1e-3)
 
 
 def rasPoint(point):

@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 
 from . import hand_over, inspection, stages, view
 from .engine_path import ensureEngine
+from .errors_shown import shownErrors
 from .section import Section
 
 LEVEL, DICE, SURFACE_1, SURFACE_2, HAUSDORFF, VOLUME, REFERENCE_VOLUME, REMARK = range(8)
@@ -54,7 +55,7 @@ class InspectSection(Section):
             return
         volume, reference = self._volume, self._parameterNode.referenceSegmentation
         segmentation = self._result[0].segmentation
-        with slicer.util.tryWithErrorDisplay(_("The comparison could not be started."), waitCursor=True):
+        with shownErrors(_("The comparison could not be started."), waitCursor=True):
             self.logic.jobs.start(
                 inspection.COMMAND,
                 lambda folder: inspection.compareArguments(volume, segmentation, reference, folder),
@@ -98,7 +99,7 @@ class InspectSection(Section):
             table.setRowCount(0)
             table.setColumnCount(1)
             return
-        from neckfrac.findings import as_figure
+        from neckfrac.findings import as_percent
 
         columns, rows = inspection.memberTable(findings)
         self._members = [place for _name, _values, place in rows]
@@ -110,7 +111,7 @@ class InspectSection(Section):
             table.setHorizontalHeaderItem(index, item)
         table.setRowCount(len(rows))
         for index, (name, values, _place) in enumerate(rows):
-            self._fillRow(table, index, [name, *map(as_figure, values)], place=self._members[index])
+            self._fillRow(table, index, [name, *map(as_percent, values)], place=self._members[index])
         table.resizeColumnsToContents()
 
     def _fillLevels(self, comparison):

@@ -2,27 +2,30 @@
 
 import importlib.metadata
 import importlib.util
+import inspect
 import logging
 import os
+import re
 import subprocess
 import sysconfig
 import tempfile
+import time
 from pathlib import Path
 
 import slicer
 from slicer.i18n import tr as _
 
 from .engine_path import pythonExecutable
+from .errors_shown import Declined
 
-PACKAGES = ("torch", "monai", "safetensors")
+PACKAGES = {"torch": "2.6", "monai": "1.4", "safetensors": "0.4"}  # and the oldest version that will do
 DICOM_PACKAGES = ("highdicom",)  # on the first DICOM export only
 WHEELS = "NECKFRAC_WHEELS"  # a folder of wheels, for installations without network
 LONGEST_IN_TORCH = 120  # characters of the longest path below site-packages, of PyTorch 2.13.0
-TORCH_REQUIREMENT = ">=2.6"
+TORCH_REQUIREMENT = f">={PACKAGES['torch']}"
 # What pip must leave as it is: a swapped NumPy or PyTorch breaks Slicer or other extensions.
 KEPT = ("numpy", "torch", "scipy", "SimpleITK", "pydicom", "vtk")
 CHECK = "import torch, monai, safetensors.torch; torch.zeros(1) + 1; print(torch.__version__, monai.__version__)"
-SECONDS_TO_CHECK = 300
 
 
 class InstallError(RuntimeError):
@@ -34,37 +37,76 @@ def requirementsPath(name="requirements.txt"):
 
 
 def missingPackages():
-    """The packages that this Python lacks; looks for them without importing them."""
+    """The packages that this Python lacks or has too old a version of; looks for them without importing them."""
     importlib.invalidate_caches()
-    return [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    return [name for name, oldest in PACKAGES.items() if _isMissing(name) or _isTooOld(name, oldest)]
 
 
-def checkInChildProcess():
-    """The versions that a fresh process can use. Raises InstallError.
+def inWords(names):
+    """Packages for the user, with the version of those that are too old: "torch (2.4.1 is too old), monai"."""
+    tooOld = {name for name in names if not _isMissing(name)}
+    told = _("{name} ({version} is too old)")
+    return ", ".join(told.format(name=name, version=_version(name)) if name in tooOld else name for name in names)
 
-    A package that was installed while Slicer runs may import there and yet be broken, or the reverse.
-    """
+
+def _isMissing(name):
+    return importlib.util.find_spec(name) is None
+
+
+def _version(name):
+    """The installed version as a text; "" when it is not known."""
     try:
-        finished = subprocess.run(
-            [pythonExecutable(), "-c", CHECK],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            env={**os.environ, "PYTHONUTF8": "1"},
-            timeout=SECONDS_TO_CHECK,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise InstallError(_("The installation could not be checked: {reason}").format(reason=error)) from error
-    if finished.returncode:
-        logging.error("NeckFrac's packages do not work:\n%s", finished.stderr)
-        lines = finished.stderr.strip().splitlines() or [""]
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _isTooOld(name, oldest):
+    """By the numbers of the release: "2.6.0+cu124" is 2.6.0. A version that nobody knows is taken as it is."""
+    release = re.match(r"\d+(?:\.\d+)*", _version(name))
+    return release is not None and _numbers(release.group()) < _numbers(oldest)
+
+
+def _numbers(release):
+    return [int(number) for number in release.split(".")]
+
+
+def checkInChildProcess(onChecked):
+    """Look what a fresh process can use, while the application goes on: onChecked(versions) or onChecked("", error).
+
+    A package that was installed while Slicer runs may import there and yet be broken, or the reverse. No console
+    window opens on Windows. Raises InstallError when no process can be started.
+    """
+    lines = []
+
+    def completed(status):
+        told = [line for line in lines if line.strip()] or [""]
+        if not status:
+            onChecked(told[-1].strip())
+            return
+        logging.error("NeckFrac's packages do not work:\n%s", "\n".join(lines))
         message = _("The packages were installed but do not work: {reason}. Restart Slicer and try again.")
-        raise InstallError(message.format(reason=lines[-1]))
-    return finished.stdout.strip()
+        onChecked("", InstallError(message.format(reason=told[-1].strip())))
+
+    launch = slicer.util.launchConsoleProcess
+    command = [pythonExecutable(), "-c", CHECK]
+    how = {"useStartupEnvironment": False, "updateEnvironment": {"PYTHONUTF8": "1"}}
+    try:
+        if "blocking" in inspect.signature(launch).parameters:
+            launch(command, **how, blocking=False, logCallback=lines.append, completedCallback=completed)
+            return
+        process = launch(command, **how)  # Slicer 5.10
+    except OSError as error:
+        raise InstallError(_("The installation could not be checked: {reason}").format(reason=error)) from error
+    while process.poll() is None:
+        slicer.app.processEvents()
+        time.sleep(0.05)
+    lines += process.stdout.read().splitlines()
+    completed(process.returncode)
 
 
 def install():
-    """Install what is missing and check it; the versions. Raises InstallError. Asks the user before it downloads."""
+    """Install what is missing, after asking. Raises InstallError, or Declined when the user does not want it."""
     missing, reason = missingPackages(), reasonAgainstInstalling()
     if missing and reason:
         raise InstallError(reason)
@@ -72,7 +114,6 @@ def install():
         _installTorch()
     if set(missing) - {"torch"}:
         _installRequirements()
-    return checkInChildProcess()
 
 
 def _installTorch():
@@ -88,7 +129,7 @@ def _installTorch():
     if PyTorchUtils.PyTorchUtilsLogic().installTorch(
         askConfirmation=True, torchVersionRequirement=TORCH_REQUIREMENT
     ) is None:
-        raise InstallError(_("PyTorch was not installed."))
+        raise Declined(_("PyTorch was not installed."))
 
 
 def missingForDicom():
@@ -98,7 +139,7 @@ def missingForDicom():
 
 
 def installForDicom():
-    """Install what writing DICOM needs, after asking. Raises InstallError."""
+    """Install what writing DICOM needs, after asking. Raises InstallError, or Declined."""
     if missingForDicom():
         _installRequirements("requirements-dicom.txt", "highdicom")
     if missingForDicom():
@@ -108,9 +149,12 @@ def installForDicom():
 def _installRequirements(name="requirements.txt", what="MONAI"):
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "constraints.txt"
-        constraints.write_text(_versionsToKeep(), encoding="utf-8")
+        path = requirementsPath(name)
+        constraints.write_text(_versionsToKeep(exceptFor=_namesIn(path)), encoding="utf-8")
         try:
-            _runPip(requirementsPath(name), constraints)
+            _runPip(path, constraints)
+        except Declined:
+            raise
         except (RuntimeError, subprocess.CalledProcessError) as error:
             raise InstallError(_("{what} was not installed: {reason}").format(what=what, reason=error)) from error
 
@@ -123,15 +167,18 @@ def _runPip(path, constraints):
         packaging = None
     if packaging is None or wheels:
         # Slicer 5.10 has no slicer.packaging and does not ask either; 5.12's asks, but knows no folder of wheels.
-        names = [line for line in path.read_text(encoding="utf-8").split("\n") if line and line[0] != "#"]
+        names = _requirementsIn(path)
         source = _("from {folder}").format(folder=wheels) if wheels else _("from the internet")
         question = _("NeckFrac will install {names} {source}.").format(names=", ".join(names), source=source)
         if not slicer.util.confirmOkCancelDisplay(question):
-            raise RuntimeError(_("declined")) from None
+            raise Declined(_("{names} was not installed.").format(names=", ".join(names))) from None
         offline = ["--no-index", "--find-links", wheels] if wheels else []
         slicer.util.pip_install([*offline, "--constraint", str(constraints), *names])
         return
-    packaging.pip_ensure(packaging.load_requirements(path), constraints=constraints, requester="NeckFrac")
+    try:
+        packaging.pip_ensure(packaging.load_requirements(path), constraints=constraints, requester="NeckFrac")
+    except RuntimeError as error:  # what it raises when the user declines, and for nothing else
+        raise Declined(str(error)) from error
 
 
 def wheelFolder():
@@ -162,11 +209,15 @@ def _longPathsAllowed():
         return False
 
 
-def _versionsToKeep():
-    lines = []
-    for name in KEPT:
-        try:
-            lines.append(f"{name}=={importlib.metadata.version(name)}\n")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return "".join(lines)
+def _requirementsIn(path):
+    return [line for line in path.read_text(encoding="utf-8").split("\n") if line and line[0] != "#"]
+
+
+def _namesIn(path):
+    return {re.match(r"[\w-]+", line).group() for line in _requirementsIn(path)}
+
+
+def _versionsToKeep(exceptFor=()):
+    """Constraints for pip: the versions of what is to stay; not of what is to be renewed."""
+    kept = {name: _version(name) for name in KEPT if name not in exceptFor}
+    return "".join(f"{name}=={version}\n" for name, version in kept.items() if version)

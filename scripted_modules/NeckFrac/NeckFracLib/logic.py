@@ -23,9 +23,19 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
         ScriptedLoadableModuleLogic.__init__(self)
         self.jobs = JobRunner(workerCommand)
         self.results = Results()
+        self._wrapper = None
 
     def getParameterNode(self):
-        return NeckFracParameterNode(super().getParameterNode())
+        """The scene's parameter node, always in the same wrapper as long as it is the same node."""
+        node = super().getParameterNode()
+        if self._wrapper is None or self._wrapper.parameterNode is not node:
+            self._wrapper = NeckFracParameterNode(node)
+        return self._wrapper
+
+    def forgetParameterNode(self):
+        """The scene is being closed: its parameter node, which outlives it, loses its values; the next wrapper puts
+        the defaults in."""
+        self._wrapper = None
 
     @property
     def isRunning(self):
@@ -47,6 +57,7 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
         leaveOut=(),
         segmentationNode=None,
         explanation=None,
+        keepFormer=False,
     ):
         """Analyze a CT volume and fill the scene; the result takes the place of an earlier one of the same volume.
 
@@ -55,11 +66,20 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
         leaveOut: members of the ensemble that are not asked, by name.
         segmentationNode: C1 to C7 that are segmented already, taken as they are; None: they are segmented.
         explanation: what draws the heat map: heat (the networks' own), grad-cam or smooth-grad.
+        keepFormer: an earlier result of the volume stays in the scene, as nodes of its own.
         Returns the nodes, or with waitForCompletion=False the AnalysisRun at once.
         Raises ValueError for a volume or segmentation that can't be used, JobError for a run without a result.
         """
         run = self.begin(
-            volumeNode, operatingPoint, device, onProgress, onFinished, leaveOut, segmentationNode, explanation
+            volumeNode,
+            operatingPoint,
+            device,
+            onProgress,
+            onFinished,
+            leaveOut,
+            segmentationNode,
+            explanation,
+            keepFormer,
         )
         if not waitForCompletion:
             self.jobs.follow()
@@ -77,6 +97,7 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
         leaveOut=(),
         segmentationNode=None,
         explanation=None,
+        keepFormer=False,
     ):
         """Start what `process` does; the AnalysisRun, which `jobs.wait` or `jobs.follow` brings to its end."""
         reason = hand_over.reasonAgainst(volumeNode)
@@ -93,7 +114,7 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
             lambda folder: hand_over.analyzeArguments(
                 volumeNode, folder, operatingPoint, device, leaveOut, labels, explanation
             ),
-            lambda run: self._fillScene(run, volumeNode, affine, segmentationNode),
+            lambda run: self._fillScene(run, volumeNode, affine, segmentationNode, keepFormer),
             onProgress,
             onFinished=onFinished,
             run=AnalysisRun,
@@ -107,7 +128,7 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
         """Stop everything: the job, the worker, the timer."""
         self.jobs.close()
 
-    def _fillScene(self, run, volumeNode, affine, segmentationNode):
+    def _fillScene(self, run, volumeNode, affine, segmentationNode, keepFormer):
         """Put the findings into the scene; what fails leaves it as it was. What readers said of it is kept."""
         from dataclasses import replace
 
@@ -121,7 +142,11 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
         if before:
             analysis = replace(analysis, findings=replace(analysis.findings, reviews=before[1].reviews))
         run.nodes = populate_scene(
-            slicer.mrmlScene, analysis, volume_node=volumeNode, segmentation_node=segmentationNode
+            slicer.mrmlScene,
+            analysis,
+            volume_node=volumeNode,
+            segmentation_node=segmentationNode,
+            keep_earlier=keepFormer,
         )
         run.findings = analysis.findings
         self.results.forget()

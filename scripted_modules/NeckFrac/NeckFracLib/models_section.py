@@ -7,6 +7,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from . import models
+from .errors_shown import shownErrors
 from .section import Section
 
 NAME, STEP, VERSION, WEIGHT, CHECKSUM, LICENSE, TRAINED_ON = range(7)
@@ -82,7 +83,7 @@ class ModelsSection(Section):
 
     def add(self, path, replace=False):
         """Let the worker check the bundle and add it."""
-        with slicer.util.tryWithErrorDisplay(_("The network could not be added."), waitCursor=True):
+        with shownErrors(_("The network could not be added."), waitCursor=True):
             self.logic.jobs.start(
                 models.ADD,
                 lambda folder: models.addArguments(path, replace),

@@ -61,6 +61,8 @@ class NeckFracParameterNode:
     device - where the networks run.
     explanation - what draws the heat map.
     leftOutModels - members of the ensemble that the next run leaves out, separated by commas (see models.py).
+    keepMinutes - after how many idle minutes the process with the networks ends; 0: never.
+    keepFormerResult - whether an earlier result of the volume stays in the scene when a new one comes.
     showAnchors - whether T1 and the skull base are shown.
     showBoxes, showSegmentation, show3D, showHeat - what the views show of a result.
     heatOpacity - how strongly the heat map covers the CT, percent.
@@ -75,6 +77,8 @@ class NeckFracParameterNode:
     device: Device = Device.auto
     explanation: Explanation = Explanation.own
     leftOutModels: str = ""
+    keepMinutes: Annotated[int, WithinRange(0, 240)] = 15
+    keepFormerResult: bool = False
     showAnchors: bool = False
     showBoxes: bool = True
     showSegmentation: bool = True

@@ -3,9 +3,10 @@
 import qt
 
 STYLE = (
-    "QProgressBar {{ border: none; background: transparent; text-align: right; }} "
-    "QProgressBar::chunk {{ background: {}; }}"
+    "QProgressBar {{ border: none; background: transparent; text-align: right; color: palette({text}); }} "
+    "QProgressBar::chunk {{ background: {color}; }}"
 )
+COLOR = "NeckFrac.Color"  # dynamic property of a bar
 UNCALLED = "#9aa5b1"
 
 
@@ -18,7 +19,7 @@ def barColor(severity):
 
 def showBar(table, row, column, probability, color, tip):
     """On a scale of odds: at a low prevalence most are small, and on an even scale none could be told from another."""
-    from neckfrac.findings import as_figure, on_scale
+    from neckfrac.findings import as_percent, on_scale
 
     bar = table.cellWidget(row, column)
     if bar is None:
@@ -27,6 +28,13 @@ def showBar(table, row, column, probability, color, tip):
         bar.setMaximumHeight(22)
         table.setCellWidget(row, column, bar)
     bar.setValue(0 if probability is None else round(1000 * on_scale(probability)))
-    bar.setFormat(as_figure(probability) or "–")
-    bar.setStyleSheet(STYLE.format(color))
+    bar.setFormat(as_percent(probability) or "–")
+    bar.setProperty(COLOR, color)
     bar.setToolTip(tip)
+    markBar(bar, row == table.currentRow())
+
+
+def markBar(bar, chosen):
+    """Give a bar's text the color that is read on its row's ground. chosen: whether the row is the chosen one."""
+    text = "highlighted-text" if chosen else "text"
+    bar.setStyleSheet(STYLE.format(text=text, color=bar.property(COLOR)))

@@ -3,10 +3,14 @@
 The text node of a result is the one place where findings and reviews lie; boxes and table follow it.
 """
 
+from datetime import UTC, datetime
+
 import slicer
 from slicer.i18n import tr as _
 
 from .engine_path import ensureEngine
+
+COMPLETED = "NeckFrac.ReviewCompleted"  # attribute of a result's text node: when
 
 
 class Results:
@@ -86,6 +90,17 @@ class Results:
         measurements = with_moved_points(findings.measurements, key, points)
         return self._change(volumeNode, nodes, findings, replace(findings, measurements=measurements))
 
+    def completedAt(self, volumeNode):
+        """When a reader has called the review of a result complete, ISO 8601 in UTC; "" when none has."""
+        result = self.of(volumeNode)
+        return (result[0].text.GetAttribute(COMPLETED) or "") if result else ""
+
+    def setComplete(self, volumeNode, complete):
+        """Stamp the review of a result as complete, or take the stamp off; a later change of it does so, too."""
+        nodes, _findings = self._needed(volumeNode)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        nodes.text.SetAttribute(COMPLETED, now if complete else None)
+
     def editBoxes(self, volumeNode, editable):
         """Let the reader move and resize the boxes, or keep them in place."""
         result = self.of(volumeNode)
@@ -123,6 +138,7 @@ class Results:
             if result is None:
                 continue
             nodes, findings = result
+            nodes.text.SetAttribute(COMPLETED, None)
             target.append((identifier, (findings.reviews, findings.measurements)))
             findings = replace(findings, reviews=reviews, measurements=measurements)
             self._show(nodes, findings)
@@ -139,6 +155,7 @@ class Results:
         if (after.reviews, after.measurements) != (before.reviews, before.measurements):
             self._done.append((volumeNode.GetID(), (before.reviews, before.measurements)))
             self._undone.clear()
+            nodes.text.SetAttribute(COMPLETED, None)
             self._show(nodes, after)
         return after
 

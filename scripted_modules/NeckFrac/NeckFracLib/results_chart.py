@@ -8,8 +8,9 @@ from slicer.i18n import tr as _
 from .probability_bar import barColor
 from .results_table import reasonNotSeen
 
-HEIGHT, NARROWEST, WIDEST = 112, 320, 560  # pixels
-TOP, SCALE, LINE = 12, 26, 11  # above the plot for a figure, left of it for the scale, a line of small text
+HEIGHT, NARROWEST, WIDEST = 124, 320, 560  # pixels
+# Above the plot for its title and a figure, left of it for the scale, a line of small text.
+TOP, SCALE, LINE = 24, 26, 11
 TICKS = (0.01, 0.1, 0.5, 0.9, 0.99)
 FAINT, FIGURE = 60, 9  # opacity (of 255) of lines that are no data; pixels of the small text
 
@@ -59,7 +60,8 @@ def showChart(label, findings, levels, chosen, width):
     if findings is None:
         return
     bars = barsOf(findings, levels)
-    color = label.palette.color(qt.QPalette.WindowText)
+    palette = label.palette  # kept: what its color() gives points into it
+    color = qt.QColor(palette.color(qt.QPalette.WindowText))
     ratio = label.devicePixelRatioF() if hasattr(label, "devicePixelRatioF") else 1.0  # not in every PythonQt
     label.setPixmap(paint(bars, chosen, min(max(width, NARROWEST), WIDEST), color, ratio))
     label.setToolTip(inWords(bars))
@@ -67,12 +69,12 @@ def showChart(label, findings, levels, chosen, width):
 
 def inWords(bars):
     """What the chart shows, a line a bar."""
-    from neckfrac.findings import as_figure
+    from neckfrac.findings import as_percent
 
     lines = [_("Probability of a fracture; the short line is the threshold, colored bars reach it.")]
     for bar in bars:
         told = bar.reason or _("{probability}, threshold {threshold}").format(
-            probability=as_figure(bar.probability), threshold=as_figure(bar.threshold)
+            probability=as_percent(bar.probability), threshold=as_percent(bar.threshold)
         )
         lines.append(_("{name}: {told}").format(name=bar.name, told=told))
     return "\n".join(lines)
@@ -130,14 +132,15 @@ def _paintScale(painter, width, bottom, color, faint):
         painter.setPen(faint)
         painter.drawLine(SCALE, y, width, y)
         painter.setPen(color)
-        painter.drawText(0, y - LINE // 2, SCALE - 4, LINE, qt.Qt.AlignRight, f"{probability:g}")
+        painter.drawText(0, y - LINE // 2, SCALE - 4, LINE, qt.Qt.AlignRight, f"{100 * probability:g}")
     painter.setPen(color)
+    painter.drawText(0, 0, width, LINE, qt.Qt.AlignLeft, _("Probability of a fracture, %"))
     painter.drawLine(SCALE, bottom, width, bottom)
 
 
 def _paintBar(painter, bar, left, slot, bottom, color, faint):
     """The bar, its figure and its threshold; an empty, hatched slot for what was not seen."""
-    from neckfrac.findings import as_figure
+    from neckfrac.findings import as_percent
 
     thickness = min(slot - 10, 26)
     x = left + (slot - thickness) // 2
@@ -150,4 +153,4 @@ def _paintBar(painter, bar, left, slot, bottom, color, faint):
     painter.fillRect(x - 4, line - 1, thickness + 8, 2, qt.QBrush(color))
     painter.setPen(color)
     over = min(top, line - 1) if abs(top - line) < LINE + 1 else top  # the figure stays clear of the threshold
-    painter.drawText(left, over - LINE, slot, LINE, qt.Qt.AlignCenter, as_figure(bar.probability))
+    painter.drawText(left, over - LINE, slot, LINE, qt.Qt.AlignCenter, as_percent(bar.probability))

@@ -5,10 +5,11 @@ import html
 import qt
 from slicer.i18n import tr as _
 
-from .probability_bar import barColor, showBar
+from .probability_bar import barColor, markBar, showBar
 
-LEVEL, PROBABILITY, FINDING, SEVERITY, IN_VIEW, REVIEW = range(6)
+LEVEL, PROBABILITY, THRESHOLD, SUSPICION, IN_VIEW, REVIEW = range(6)
 GREY = "#808080"
+BAR_WIDTH = 80  # pixels of the probability's column
 
 
 def ordered(findings, byProbability):
@@ -20,15 +21,20 @@ def ordered(findings, byProbability):
 
 
 def fillTable(table, findings, levels):
-    """Show these levels of the Findings in a QTableWidget."""
+    """Show these levels of the Findings in a QTableWidget.
+
+    How much of a level is in view has a column only when the scan's edge cuts one.
+    """
+    from neckfrac.findings import as_percent
+
     table.setRowCount(len(levels))
     for row, level in enumerate(levels):
         reason = reasonNotSeen(level)
         texts = {
             LEVEL: findings.naming.either(level.level),
-            FINDING: _finding(level),
-            SEVERITY: {"low": _("low"), "medium": _("medium"), "high": _("high")}.get(level.severity, ""),
-            IN_VIEW: _("{share} %").format(share=round(100 * level.share_in_view)),
+            THRESHOLD: as_percent(level.threshold),
+            SUSPICION: suspicion(level),
+            IN_VIEW: _("{share} %").format(share=round(100 * level.share_in_view)) if _isCut(level) else "",
             REVIEW: _review(findings.review_of(level.level)),
             PROBABILITY: "",
         }
@@ -43,7 +49,27 @@ def fillTable(table, findings, levels):
             showBar(table, row, PROBABILITY, level.probability, barColor(level.severity), _members(level))
         elif table.cellWidget(row, PROBABILITY) is not None:
             table.removeCellWidget(row, PROBABILITY)
+    table.setColumnHidden(IN_VIEW, not any(map(_isCut, levels)))
     table.resizeColumnsToContents()
+    table.setColumnWidth(PROBABILITY, BAR_WIDTH)
+
+
+def markChosen(table):
+    """Make the bar of the chosen row readable on its color, and those of the others on the table's."""
+    for row in range(table.rowCount):
+        bar = table.cellWidget(row, PROBABILITY)
+        if bar is not None:
+            markBar(bar, row == table.currentRow())
+
+
+def suspicion(level):
+    """How much a level is suspected to be fractured, in a word or two."""
+    called = {"low": _("low"), "medium": _("moderate"), "high": _("high")}
+    return called.get(level.severity) or {"negative": _("none found"), "not seen": _("not seen")}.get(level.status, "")
+
+
+def _isCut(level):
+    return 0 < round(100 * level.share_in_view) < 100
 
 
 def reasonNotSeen(level):
@@ -57,7 +83,7 @@ def reasonNotSeen(level):
 
 def summary(findings):
     """What came out, in a sentence; the highest level when nothing is called."""
-    from neckfrac.findings import as_figure
+    from neckfrac.findings import as_percent
 
     if findings.patient_status == "not seen":
         return _("No cervical vertebra was recognized in this volume.")
@@ -72,8 +98,8 @@ def summary(findings):
         "(threshold {threshold})."
     ).format(
         level=html.escape(findings.naming.either(highest.level)),
-        probability=html.escape(as_figure(highest.probability)),
-        threshold=html.escape(as_figure(highest.threshold)),
+        probability=html.escape(as_percent(highest.probability)),
+        threshold=html.escape(as_percent(highest.threshold)),
     )
 
 
@@ -88,19 +114,16 @@ def showNaming(label, naming):
     label.setToolTip(naming.reason or _("What is in view fits more than one reading."))
 
 
-def showWarnings(label, findings):
-    """Show what else a reader must know, such as how far the calls can be relied on; hide the label without any."""
-    warnings = findings.further_warnings if findings else ()
+def showWarnings(label, findings, moved=False):
+    """Show what else a reader must know, such as how far the calls can be relied on; hide the label without any.
+
+    moved: the volume lies elsewhere than when it was analyzed.
+    """
+    warnings = list(findings.further_warnings) if findings else []
+    if moved:
+        warnings.insert(0, _("The volume was moved since it was analyzed; its results were not. Press Apply again."))
     label.setVisible(bool(warnings))
     label.setText("<br>".join(html.escape(warning) for warning in warnings))
-
-
-def _finding(level):
-    return {
-        "positive": _("suspected"),
-        "negative": _("none found"),
-        "not seen": _("not seen"),
-    }[level.status]
 
 
 def _review(review):
@@ -120,7 +143,7 @@ def _tip(column, level, findings):
 
 def _members(level):
     """What each network says of a level, a line each."""
-    from neckfrac.findings import as_figure
+    from neckfrac.findings import as_percent
 
-    lines = [f"{name}: {as_figure(value)}" for name, value in sorted(level.members.items())]
-    return "\n".join([_("Threshold: {threshold}").format(threshold=as_figure(level.threshold)), *lines])
+    lines = [f"{name}: {as_percent(value)}" for name, value in sorted(level.members.items())]
+    return "\n".join([_("Threshold: {threshold}").format(threshold=as_percent(level.threshold)), *lines])

@@ -6,6 +6,7 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from . import editor
+from .errors_shown import shownErrors
 from .section import Section
 
 
@@ -18,6 +19,7 @@ class ReviewSection(Section, VTKObservationMixin):
         Section.__init__(self, ui, logic, onChanged)
         VTKObservationMixin.__init__(self)
         self.onDetectAgain, self._level = onDetectAgain, None
+        self._opened = None  # the result's text node for which this section was opened
         ui.confirmButton.connect("clicked(bool)", lambda checked=False: self._say("confirmed"))
         ui.rejectButton.connect("clicked(bool)", lambda checked=False: self._say("rejected"))
         ui.addButton.connect("clicked(bool)", lambda checked=False: self._say("added"))
@@ -26,6 +28,7 @@ class ReviewSection(Section, VTKObservationMixin):
         ui.redoButton.connect("clicked(bool)", lambda checked=False: self._change(self.logic.results.redo))
         ui.noteLineEdit.connect("editingFinished()", self._onNote)
         ui.editBoxesCheckBox.connect("toggled(bool)", self._onEdit)
+        ui.completeCheckBox.connect("clicked(bool)", self._onComplete)
         ui.segmentEditorButton.connect("clicked(bool)", self._onSegmentEditor)
         ui.detectAgainButton.connect("clicked(bool)", self._onDetectAgain)
 
@@ -56,9 +59,32 @@ class ReviewSection(Section, VTKObservationMixin):
         ui.undoButton.setEnabled(idle and self.logic.results.canUndo)
         ui.redoButton.setEnabled(idle and self.logic.results.canRedo)
         ui.editBoxesCheckBox.setEnabled(idle)
+        self._showCompleted(idle)
+        self._open(nodes)
         for button in (ui.segmentEditorButton, ui.detectAgainButton):
             button.setEnabled(idle and nodes.segmentation is not None)
         self._observe(nodes)
+
+    def _showCompleted(self, idle):
+        """Whether the reader has called the review complete, and when."""
+        ui, when = self.ui, self.logic.results.completedAt(self._volume)
+        ui.completeCheckBox.setEnabled(idle)
+        if ui.completeCheckBox.checked != bool(when):
+            ui.completeCheckBox.checked = bool(when)
+        title = _("Review complete ({when})").format(when=when.replace("T", " ")) if when else _("Review complete")
+        ui.completeCheckBox.setText(title)
+
+    def _open(self, nodes):
+        """Open the section once there is a result; whoever closes it then has it closed."""
+        identifier = nodes.text.GetID() if nodes else None
+        if identifier and identifier != self._opened:
+            self.ui.reviewCollapsibleButton.collapsed = False
+        self._opened = identifier
+
+    def _onComplete(self, checked=False):
+        with shownErrors(_("The review could not be stamped.")):
+            self.logic.results.setComplete(self._volume, checked)
+        self._onChanged()
 
     def _observe(self, nodes):
         """Follow the boxes while they may be moved."""
@@ -70,7 +96,7 @@ class ReviewSection(Section, VTKObservationMixin):
                 self.addObserver(roi, slicer.vtkMRMLMarkupsNode.PointEndInteractionEvent, self._onBoxMoved)
 
     def _words(self, findings, level, review):
-        from neckfrac.findings import as_figure
+        from neckfrac.findings import as_percent
 
         name = findings.naming.either(level.level)
         said = {"confirmed": _("confirmed"), "rejected": _("rejected"), "added": _("added by the reader")}
@@ -78,7 +104,7 @@ class ReviewSection(Section, VTKObservationMixin):
         if level.probability is None:
             return _("{level}: {verdict}").format(level=name, verdict=verdict)
         return _("{level}, probability {probability}: {verdict}").format(
-            level=name, probability=as_figure(level.probability), verdict=verdict
+            level=name, probability=as_percent(level.probability), verdict=verdict
         )
 
     def _say(self, verdict):
@@ -110,7 +136,7 @@ class ReviewSection(Section, VTKObservationMixin):
         self._change(lambda: self.logic.results.moveBox(self._volume, caller.GetAttribute("NeckFrac.Level")))
 
     def _change(self, change):
-        with slicer.util.tryWithErrorDisplay(_("The review could not be kept.")):
+        with shownErrors(_("The review could not be kept.")):
             change()
         self._onChanged()
 

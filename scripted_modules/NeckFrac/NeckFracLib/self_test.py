@@ -21,6 +21,7 @@ class NeckFracTest(ScriptedLoadableModuleTest):
 
     def runTest(self):
         self.setUp()
+        self.undone = []  # checks that this application has nothing for
         self.test_FindingsOfTheSampleAreInTheScene()
 
     def test_FindingsOfTheSampleAreInTheScene(self):
@@ -42,6 +43,8 @@ class NeckFracTest(ScriptedLoadableModuleTest):
             self.checkCancel(logic, volumeNode)
         finally:
             logic.close()
+        if self.undone:
+            raise unittest.SkipTest(f"all that was checked is right, but without views: {'; '.join(self.undone)}")
         self.delayDisplay("Test passed")
 
     def checkOperatingPointsAndReview(self, results, volumeNode):
@@ -64,6 +67,9 @@ class NeckFracTest(ScriptedLoadableModuleTest):
 
     def checkJump(self, findings):
         """All slices go through the vertebra that was jumped to."""
+        if not slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+            self.undone.append("that the slices go to a finding was not checked")
+            return
         level = next(level for level in findings.levels if level.center is not None)
         point = rasPoint(level.center)
         self.assertTrue(view.jumpTo(point))

@@ -1,35 +1,12 @@
-"""What the slices and the 3D view show of a result: layers, boxes, layout, and jumps to a place. No Qt."""
+"""What the slices and the 3D view show of a result: boxes, vertebrae, window, and jumps to a place. No Qt."""
 
 import math
 
 import slicer
 
-READING_LAYOUT = 7103  # ours; Slicer's own layouts have numbers below 1000
-# Axial large on the left; sagittal, coronal and 3D beside it.
-READING_LAYOUT_XML = """
-<layout type="horizontal" split="true">
- <item splitSize="600"><view class="vtkMRMLSliceNode" singletontag="Red">
-  <property name="orientation" action="default">Axial</property>
-  <property name="viewlabel" action="default">R</property>
-  <property name="viewcolor" action="default">#F34A33</property>
- </view></item>
- <item splitSize="400"><layout type="vertical" split="true">
-  <item><view class="vtkMRMLSliceNode" singletontag="Yellow">
-   <property name="orientation" action="default">Sagittal</property>
-   <property name="viewlabel" action="default">Y</property>
-   <property name="viewcolor" action="default">#EDD54C</property>
-  </view></item>
-  <item><view class="vtkMRMLSliceNode" singletontag="Green">
-   <property name="orientation" action="default">Coronal</property>
-   <property name="viewlabel" action="default">G</property>
-   <property name="viewcolor" action="default">#6EB04B</property>
-  </view></item>
-  <item><view class="vtkMRMLViewNode" singletontag="1">
-   <property name="viewlabel" action="default">1</property>
-  </view></item>
- </layout></item>
-</layout>"""
 OPACITY, OPACITY_SELECTED = 0.1, 0.35  # fill of the boxes
+BONE, SOFT_TISSUE = (2000.0, 400.0), (400.0, 40.0)  # window and level, HU, as radiologists are used to
+WINDOWED = "NeckFrac.Windowed"  # attribute of a CT that has been given a window once
 
 
 def jumpTo(point):
@@ -47,12 +24,9 @@ def jumpTo(point):
 
 
 def select(nodes, level):
-    """Make one finding's box stand out, and the active one of the module Markups; None: no box."""
+    """Make one finding's box stand out; None: no box. What the module Markups would place next is left alone."""
     for name, roi in nodes.rois.items():
         roi.GetDisplayNode().SetFillOpacity(OPACITY_SELECTED if name == level else OPACITY)
-    selection = slicer.mrmlScene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
-    if selection and level in nodes.rois:
-        selection.SetActivePlaceNodeID(nodes.rois[level].GetID())
 
 
 def showBoxes(nodes, shown):
@@ -70,34 +44,35 @@ def showSegmentation(nodes, shown, in3D):
     display.SetVisibility3D(in3D)
 
 
-def showHeat(nodes, percent):
-    """Lay the heat map over the CT in all slices, so opaque; 0 takes it away, and nothing else's foreground."""
-    if nodes.heat is None:
+def setWindow(volumeNode, window):
+    """Show a CT with a window: BONE or SOFT_TISSUE; whether it could be."""
+    display = volumeNode.GetScalarVolumeDisplayNode() if volumeNode else None
+    if display is None:
+        return False
+    display.AutoWindowLevelOff()
+    display.SetWindowLevel(*window)
+    volumeNode.SetAttribute(WINDOWED, "1")
+    return True
+
+
+def setFirstWindow(volumeNode):
+    """Show a CT in the bone window, once, unless the reader has set a window: Slicer chooses one by itself at first.
+
+    What Slicer chooses is automatic, or the first of the windows that the DICOM files name.
+    """
+    display = volumeNode.GetScalarVolumeDisplayNode()
+    if display is None or volumeNode.GetAttribute(WINDOWED):
         return
-    for composite in _nodes("vtkMRMLSliceCompositeNode"):
-        ours = composite.GetForegroundVolumeID() == nodes.heat.GetID()
-        if percent:
-            composite.SetForegroundVolumeID(nodes.heat.GetID())
-            composite.SetForegroundOpacity(percent / 100)
-        elif ours:
-            composite.SetForegroundVolumeID(None)
+    shown, presets = (display.GetWindow(), display.GetLevel()), display.GetNumberOfWindowLevelPresets()
+    first = (display.GetWindowPreset(0), display.GetLevelPreset(0)) if presets else None
+    if display.GetAutoWindowLevel() or shown == first:
+        setWindow(volumeNode, BONE)
 
 
 def showVolume(volumeNode):
     """Put a CT into the background of all slices."""
     for composite in _nodes("vtkMRMLSliceCompositeNode"):
         composite.SetBackgroundVolumeID(volumeNode.GetID())
-
-
-def useReadingLayout():
-    """Axial large, sagittal, coronal and 3D beside it; whether there was a layout to change."""
-    layout = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
-    if layout is None:
-        return False
-    if not layout.IsLayoutDescription(READING_LAYOUT):
-        layout.AddLayoutDescription(READING_LAYOUT, READING_LAYOUT_XML)
-    layout.SetViewArrangement(READING_LAYOUT)
-    return True
 
 
 def _nodes(className):

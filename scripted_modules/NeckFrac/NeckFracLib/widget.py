@@ -8,11 +8,14 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from . import hand_over, install, models, stages
+from . import hand_over, inputs, install, models, stages, view
 from .batch_section import BatchSection
 from .engine_path import ensureEngine
+from .errors_shown import shownErrors
 from .export_section import ExportSection
+from .gui_connection import GuiConnection
 from .inspect_section import InspectSection
+from .keys import ReadingKeys
 from .logic import NeckFracLogic
 from .measurements_section import MeasurementsSection
 from .models_section import ModelsSection
@@ -28,14 +31,17 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.logic = None
         self.ui = None
+        self.keys = None
         self.sections = []
         self._parameterNode = None
-        self._parameterNodeGuiTags = []
+        self._connection = None
+        self._asked = False  # the worker for a device, whose answer is on its way
+        self._checking = False  # the installation is being checked
         self._missing = []
         self._doubts = (None, [])  # (volume's ID and time, what speaks against it)
 
     def setup(self):
-        """Called when the user opens the module for the first time."""
+        """Called when the panel is first needed, not always by a user: what is heavy is started in `enter`."""
         ScriptedLoadableModuleWidget.setup(self)
         ensureEngine()
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/NeckFrac.ui"))
@@ -57,9 +63,13 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEnd)
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.installButton.connect("clicked(bool)", self.onInstallButton)
+        self.ui.straightenButton.connect("clicked(bool)", self.onStraightenButton)
+        self.keys = ReadingKeys(self._readingKeys())
 
         self._showProgress(None, 0)
-        self.enter()
+        self.update()
+        if self.parent.isEntered:  # after the developer's Reload, which does not enter again
+            self.enter()
 
     def _addSection(self, kind, **options):
         """Load a section's .ui into the panel; the section."""
@@ -70,6 +80,19 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.sections.append(section)
         return section
 
+    def _readingKeys(self):
+        """What a key does, and the widget whose tooltip tells the key."""
+        results, review = self.results.ui, self.review.ui
+        return {
+            "Shift+N": (results.resultsTable, _("next level"), lambda: self.results.step(1)),
+            "Shift+P": (results.resultsTable, _("previous level"), lambda: self.results.step(-1)),
+            "Shift+C": (review.confirmButton, _("confirm"), review.confirmButton.click),
+            "Shift+R": (review.rejectButton, _("reject"), review.rejectButton.click),
+            "Shift+U": (review.undoButton, _("undo"), review.undoButton.click),
+            "Shift+H": (results.showHeatCheckBox, _("heat map"), results.showHeatCheckBox.click),
+            "Shift+B": (results.showBoxesCheckBox, _("boxes"), results.showBoxesCheckBox.click),
+        }
+
     def makeLogic(self):
         """The logic that this panel drives; tests give it another."""
         return NeckFracLogic()
@@ -78,22 +101,26 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Called when the application closes and the panel is destroyed."""
         if self.logic:
             self.logic.close()
-        self._disconnectParameterNode()
-        self._parameterNode = None
+        self.setParameterNode(None, quietly=True)
+        if self.keys:
+            self.keys.close()
         for section in self.sections:
             section.cleanup()
         self.removeObservers()
 
     def enter(self):
-        """Called each time the user opens this module."""
-        self._missing = install.missingPackages()
+        """Called each time the user opens this module: from now on the panel follows the scene."""
+        if not self._checking:
+            self._missing = install.missingPackages()
         self.initializeParameterNode()
-        if not self._missing and not self.ui.deviceFoundLabel.text:
+        self.keys.setEnabled(True)
+        if not self._missing and not self.logic.jobs.hasWorker:
             self._askForDevice()
 
     def exit(self):
         """Called each time the user opens another module; a running analysis goes on."""
-        self._disconnectParameterNode()
+        self.keys.setEnabled(False)
+        self._followParameterNode(False)
 
     def onReload(self):
         """Developer's button: forget NeckFracLib and the engine, too, before Slicer reloads the module."""
@@ -109,6 +136,7 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The parameter node goes with the scene; the logic stops its analysis by itself."""
         self.logic.results.forget()
         self.setParameterNode(None)
+        self.logic.forgetParameterNode()
 
     def onSceneEnd(self, caller=None, event=None):
         """The scene was closed, or one was read, whose results and settings are shown."""
@@ -119,55 +147,85 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Make sure that there is a parameter node, observed, and a volume chosen if the scene has one."""
         self.setParameterNode(self.logic.getParameterNode())
         if not self._parameterNode.inputVolume:
-            first = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-            if first:
-                self._parameterNode.inputVolume = first
+            likely = inputs.likelyVolume()
+            if likely:
+                self._parameterNode.inputVolume = likely
 
-    def setParameterNode(self, parameterNode):
-        """Show and observe `parameterNode` (None: nothing)."""
-        self._disconnectParameterNode()
-        self._parameterNode = parameterNode
-        for section in self.sections:
-            section.setParameterNode(parameterNode)
-        if parameterNode:
-            uis = [self.ui, *(section.ui for section in self.sections)]
-            self._parameterNodeGuiTags = [parameterNode.connectGui(ui) for ui in uis]
-            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameterNodeModified)
-        self.update()
+    def setParameterNode(self, parameterNode, quietly=False):
+        """Show and observe `parameterNode` (None: nothing). quietly: the panel goes and needs no update.
 
-    def _disconnectParameterNode(self):
-        if self._parameterNode and self._parameterNodeGuiTags:
-            for tag in self._parameterNodeGuiTags:
-                self._parameterNode.disconnectGui(tag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameterNodeModified)
-        self._parameterNodeGuiTags = []
+        Widgets are connected anew for another node only: they follow it while another module is open, too.
+        """
+        if parameterNode is not self._parameterNode:
+            self._followParameterNode(False)
+            if self._connection:
+                self._connection.disconnect()
+            self._parameterNode, self._connection = parameterNode, None
+            for section in self.sections:
+                section.setParameterNode(parameterNode)
+            if parameterNode:
+                self._connection = GuiConnection(parameterNode, self.ui, *(section.ui for section in self.sections))
+        self._followParameterNode(parameterNode is not None)
+        if not quietly:
+            self.update()
+
+    def _followParameterNode(self, following):
+        """Update the panel with each change of the parameter node, or do not."""
+        node, event = self._parameterNode, vtk.vtkCommand.ModifiedEvent
+        if node is None:
+            return
+        observed = self.hasObserver(node.parameterNode, event, self._onParameterNodeModified)
+        if following and not observed:
+            self.addObserver(node.parameterNode, event, self._onParameterNodeModified)
+        elif observed and not following:
+            self.removeObserver(node.parameterNode, event, self._onParameterNodeModified)
 
     def _onParameterNodeModified(self, caller=None, event=None):
         self.update()
 
     def update(self):
         """Show what the parameter node, the scene and the logic say."""
+        if self._parameterNode:
+            self.logic.jobs.setIdleMinutes(self._parameterNode.keepMinutes)
+        inputs.hideOwnNodes(self.ui.inputSelector, self.ui.segmentationSelector, self.inspect.ui.referenceSelector)
         self._checkCanApply()
+        self._showOutputs()
         for section in self.sections:
             section.update()
 
+    def _showOutputs(self):
+        """Name the nodes that Apply would make, or replace."""
+        node = self._parameterNode
+        result = self.logic.results.of(node.inputVolume) if node else None
+        if result is None:
+            text = _("New: segmentation, boxes, heat map and table.")
+        else:
+            parts = (result[0].segmentation, result[0].heat, result[0].table)
+            names = ", ".join(part.GetName() for part in parts if part is not None)
+            text = (_("Kept: {names}.") if node.keepFormerResult else _("Replaced: {names}.")).format(names=names)
+        self.ui.outputsLabel.setText(text)
+
     def _checkCanApply(self):
         """Enable Apply when it would work; its tooltip says what it does or why it can't."""
-        button = self.ui.applyButton
-        self.ui.installButton.setVisible(bool(self._missing))
-        self._showDoubts()
+        button, node = self.ui.applyButton, self._parameterNode
+        self.ui.installButton.setVisible(bool(self._missing) and not self._checking)
+        volume = node.inputVolume if node else None
+        reason = hand_over.reasonAgainst(volume) or inputs.reasonAgainst(node.inputSegmentation if node else None)
+        self._showDoubts(volume, reason)
         analyzing = self.logic.jobs.command == "analyze"
         for control in (self.ui.inputSelector, self.ui.segmentationSelector, self.ui.deviceComboBox):
             control.setEnabled(not self.logic.isRunning)
+        self.ui.straightenButton.setVisible(hand_over.isBent(volume))
+        self.ui.straightenButton.setEnabled(not self.logic.isRunning)
         button.setText(_("Cancel") if analyzing else _("Apply"))
         if analyzing:
             button.setToolTip(_("Stop the analysis; the scene stays as it is."))
             button.setEnabled(True)
             return
-        volume = self._parameterNode.inputVolume if self._parameterNode else None
-        reason = hand_over.reasonAgainst(volume)
+        if not reason and self._checking:
+            reason = _("The installation is being checked.")
         if not reason and self._missing:
-            reason = _("Install the missing packages first: {names}.").format(names=", ".join(self._missing))
+            reason = _("Install the missing packages first: {names}.").format(names=install.inWords(self._missing))
         if not reason and self.logic.isRunning:
             reason = _("Something else is running; wait for it or cancel it.")
         button.setEnabled(not reason)
@@ -175,12 +233,19 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _askForDevice(self):
         """Start the worker, which then is warm, and show what it finds to run on."""
+        if self._asked:
+            return
         try:
-            self.logic.jobs.ask("device", self._onDevice)
+            self.logic.jobs.ask("device", self._onDevice, self._onNoAnswer)
+            self._asked = True
         except OSError as error:
             logging.error("NeckFrac's worker can't be started: %s", error)
 
+    def _onNoAnswer(self):
+        self._asked = False
+
     def _onDevice(self, event):
+        self._asked = False
         gpus, gib = event.get("gpus") or [], 2**30
         told = [
             _("{name}: {free} of {total} GB free").format(
@@ -191,13 +256,15 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         none = _("No graphics card that PyTorch can use: a study takes up to a minute.")
         self.ui.deviceFoundLabel.setText("\n".join(told) or none)
 
-    def _showDoubts(self):
-        """Say what speaks against the volume being a CT; its voxels are looked at once only."""
-        volume = self._parameterNode.inputVolume if self._parameterNode else None
-        usable = volume is not None and hand_over.reasonAgainst(volume) is None
-        key = (volume.GetID(), volume.GetImageData().GetMTime()) if usable else None
-        if key != self._doubts[0]:
-            self._doubts = (key, hand_over.doubtsAbout(volume) if usable else [])
+    def _showDoubts(self, volume, reason):
+        """Say why a chosen volume can't be analyzed, or what speaks against its being a CT; once for each volume."""
+        if volume is None:
+            self._doubts = (None, [])
+        else:
+            image = volume.GetImageData()
+            key = (volume.GetID(), image.GetMTime() if image else None, reason)
+            if key != self._doubts[0]:
+                self._doubts = (key, [reason] if reason else hand_over.doubtsAbout(volume))
         label = self.ui.inputWarningLabel
         label.setVisible(bool(self._doubts[1]))
         label.setText("\n".join(self._doubts[1]))
@@ -210,13 +277,20 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self._start(self._parameterNode.inputSegmentation)
 
+    def onStraightenButton(self, checked=False):
+        """Make a copy of the chosen volume that no transform bends, and choose it."""
+        with shownErrors(_("The volume could not be straightened."), waitCursor=True):
+            self._parameterNode.inputVolume = hand_over.straightenedCopy(self._parameterNode.inputVolume)
+            view.showVolume(self._parameterNode.inputVolume)
+        self.update()
+
     def onDetectAgain(self):
         """Look for fractures again in the vertebrae as the reader has corrected them."""
         nodes, _findings = self.logic.results.of(self._parameterNode.inputVolume)
         self._start(nodes.segmentation)
 
     def _start(self, segmentationNode):
-        with slicer.util.tryWithErrorDisplay(_("The analysis could not be started."), waitCursor=True):
+        with shownErrors(_("The analysis could not be started."), waitCursor=True):
             self.logic.process(
                 self._parameterNode.inputVolume,
                 self._parameterNode.operatingPoint.value,
@@ -227,6 +301,7 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 leaveOut=models.leftOut(self._parameterNode.leftOutModels),
                 segmentationNode=segmentationNode,
                 explanation=self._parameterNode.explanation.value,
+                keepFormer=self._parameterNode.keepFormerResult,
             )
             self._showProgress(_("Starting…"), 0)
         self.update()
@@ -247,15 +322,34 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             logging.error("NeckFrac: %s (%s)", run.error, run.error.kind)
             slicer.util.errorDisplay(self._advice(run.error), windowTitle=_("NeckFrac"))
         self.update()
+        if run.error is None and self._parameterNode and self._parameterNode.inputVolume is run.nodes.volume:
+            self.results.showLikeliest()
 
     def onInstallButton(self, checked=False):
-        """Install what is missing, after asking, and check it."""
-        with slicer.util.tryWithErrorDisplay(_("The installation failed."), waitCursor=True):
+        """Install what is missing, after asking, and check it in the background."""
+        self._showProgress(_("Nothing was installed."), 0)
+        with shownErrors(_("The installation failed.")):
+            install.install()
+            self._showProgress(_("Checking the installation…"), 0)
+            self._checking = True
             try:
-                self._showProgress(_("Installed: PyTorch and MONAI {versions}").format(versions=install.install()), 0)
-            finally:
-                self._missing = install.missingPackages()
-                self._checkCanApply()
+                install.checkInChildProcess(self.onChecked)
+            except install.InstallError:
+                self._checking = False
+                raise
+        self._missing = install.missingPackages()
+        self.update()
+
+    def onChecked(self, versions, error=None):
+        """The installation was checked: versions that work, or the InstallError."""
+        self._checking = False
+        self._missing = install.missingPackages()
+        if error is None:
+            self._showProgress(_("Installed: PyTorch and MONAI {versions}").format(versions=versions), 0)
+        else:
+            self._showProgress(str(error), 0)
+            slicer.util.errorDisplay(str(error), windowTitle=_("NeckFrac"))
+        self.update()
 
     def _advice(self, error):
         advice = {
