@@ -65,7 +65,8 @@ def markChosen(table):
 def suspicion(level):
     """How much a level is suspected to be fractured, in a word or two."""
     called = {"low": _("low"), "medium": _("moderate"), "high": _("high")}
-    return called.get(level.severity) or {"negative": _("none found"), "not seen": _("not seen")}.get(level.status, "")
+    told = {"negative": _("none found"), "cut": _("cut by the scan"), "not seen": _("not seen")}
+    return called.get(level.severity) or told.get(level.verdict, "")
 
 
 def _isCut(level):
