@@ -5,16 +5,19 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUTF8 = 1
 
-.PHONY: demo test bench lint clean
+.PHONY: demo serve test bench lint clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("NeckFrac needs Python 3.11 or later: make PYTHON=python3.11") if sys.version_info < (3, 11) else 0'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dicom,scene,test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dicom,scene,service,test]'
 	touch $@
 
 demo: $(VENV)/installed  ## Run the ensemble on the embedded sample CT; the result lies in demo-result
 	$(BIN)/neckfrac demo --output demo-result --overwrite
+
+serve: $(VENV)/installed  ## Run the web service on this machine: page, API and DICOMweb
+	$(BIN)/neckfrac serve
 
 test: $(VENV)/installed  ## Check style and run every test
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from . import DISCLAIMER, __version__
-from .commands import batch, data, evaluate, models, simulate, train
+from .commands import batch, data, evaluate, models, serve, simulate, token, train
 from .commands.options import Device, Json, LeaveOut, Models, Overwrite, Quiet, Threads
 
 app = typer.Typer(
@@ -111,8 +111,10 @@ def bench(threads: Threads = 2, seed: int = 0) -> None:
 app.command()(batch.batch)
 app.command()(simulate.simulate)
 app.command()(train.train)
+app.command()(serve.serve)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
+app.add_typer(token.app, name="token")
 app.add_typer(data.app, name="data")
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from . import study_job
 from .errors import InputError
 from .findings import Analysis, StudyIdentity
 from .progress import Progress
@@ -193,6 +194,8 @@ JOBS: dict[str, Job] = {
     "add_model": Job(add_model, ("file",)),
     "device": Job(device, ()),
     "compare": Job(compare, ("labels", "affine", "result")),
+    "study": Job(study_job.study, ("upload", "folder")),
+    "warm": Job(study_job.warm, ()),
 }
 
 

@@ -67,6 +67,13 @@ def error_kind(error: BaseException) -> str:
     return "missing" if isinstance(error, ImportError) else "internal"
 
 
+def error_parts(error: BaseException) -> dict[str, str]:
+    """A known error's what, where and advice apart; of another one only the name of its class."""
+    if isinstance(error, NeckFracError):
+        return {"what": error.what, "where": error.where or "", "advice": error.advice}
+    return {"type": type(error).__name__}
+
+
 class Worker:
     """Reads requests on a thread, does the jobs on the calling thread, one after the other."""
 
@@ -173,7 +180,7 @@ class Worker:
             if kind not in ("cancelled", "input"):
                 traceback.print_exc(file=sys.stderr)
             message = str(error) if kind in ("cancelled", "input") else f"{type(error).__name__}: {error}"
-            self._fail(identifier, message, kind)
+            self._fail(identifier, message, kind, error_parts(error))
             if kind == "memory":
                 self._engine = self._engine_options = None
         finally:
@@ -206,8 +213,8 @@ class Worker:
 
         return report
 
-    def _fail(self, identifier: Any, message: str, kind: str) -> None:
-        self._send({"id": identifier, "event": "error", "message": message, "kind": kind})
+    def _fail(self, identifier: Any, message: str, kind: str, parts: dict[str, str] | None = None) -> None:
+        self._send({"id": identifier, "event": "error", "message": message, "kind": kind, **(parts or {})})
 
 
 def reserve_stdout() -> IO[str]:
