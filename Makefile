@@ -5,23 +5,30 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUTF8 = 1
 
-.PHONY: demo serve test bench lint clean
+.PHONY: demo serve test test-service bench lint clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("NeckFrac needs Python 3.11 or later: make PYTHON=python3.11") if sys.version_info < (3, 11) else 0'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dicom,scene,service,test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dicom,scene,test]'
 	touch $@
 
 demo: $(VENV)/installed  ## Run the ensemble on the embedded sample CT; the result lies in demo-result
 	$(BIN)/neckfrac demo --output demo-result --overwrite
 
-serve: $(VENV)/installed  ## Run the web service on this machine: page, API and DICOMweb
+$(VENV)/service: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dicom,scene,service,test,test-service]'
+	touch $@
+
+serve: $(VENV)/service  ## Run the web service on this machine: page, API and DICOMweb
 	$(BIN)/neckfrac serve
 
-test: $(VENV)/installed  ## Check style and run every test
+test-service: $(VENV)/service  ## The web service's tests; they want Orthanc, Chromium and PostgreSQL (see .ci/services)
+	$(BIN)/python -m pytest Testing/server
+
+test: $(VENV)/installed  ## Check style and run every test but those of the web service (test-service)
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore=Testing/server
 
 bench: $(VENV)/installed  ## Stage times, peak memory and the ratio to a plain MONAI sliding window
 	$(BIN)/neckfrac bench

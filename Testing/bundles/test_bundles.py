@@ -284,10 +284,10 @@ def test_a_failed_save_leaves_the_old_bundle_and_nothing_else(folder):
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
-def test_a_save_replaces_the_older_version_whole(folder):
+def test_a_save_replaces_the_older_version_and_keeps_what_it_did_not_write(folder):
     (folder / "models/stray.txt").write_text("old")
     save(folder, version="0.2.0")
-    assert load_bundle(folder).metadata["version"] == "0.2.0" and not (folder / "models/stray.txt").exists()
+    assert load_bundle(folder).metadata["version"] == "0.2.0" and (folder / "models/stray.txt").read_text() == "old"
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 

@@ -60,12 +60,12 @@ def test_the_reference_may_lie_on_another_grid(run, tmp_path):
     assert code == 0 and "1.000" in next(line for line in told.splitlines() if "C3" in line)
 
 
-@pytest.mark.parametrize("content", [b"no image", None])
-def test_files_that_are_no_labels_are_refused_in_one_line(run, tmp_path, content):
+@pytest.mark.parametrize("content, reason", [(b"no image", "not a NRRD header"), (None, "no such file")])
+def test_files_that_are_no_labels_are_refused_in_one_line(run, tmp_path, content, reason):
     good, bad = write(labels(), tmp_path / "good.nii.gz"), tmp_path / "bad.nrrd"
     if content:
         bad.write_bytes(content)
     for pair in ((good, bad), (bad, good)):
         code, told, errors = run(*pair)
-        assert code == 2 and told == "" and "can't be read" in errors and "Traceback" not in errors
+        assert code == 2 and told == "" and reason in errors and "Traceback" not in errors
     assert run(write(np.zeros((4, 4, 4), np.uint8), tmp_path / "empty.nrrd"), good)[0] == 2

@@ -345,7 +345,7 @@ def test_a_labelled_ct_is_evaluated_by_the_command(tmp_path, capsys):
     assert code == 2 and "belong together" in errors
     sitk.WriteImage(sitk.GetImageFromArray(0 * labels), str(tmp_path / "labels.nii.gz"))
     code, _, errors = run(capsys, "evaluate", "segment", *files, *options)
-    assert code == 2 and "No label of C1 to C7" in errors
+    assert code == 2 and "none of C1 to C7" in errors
 
 
 def test_landmarks_that_name_no_level_are_refused(tmp_path):

@@ -156,7 +156,18 @@ def members_from(rows: Rows, prevalence: float) -> dict[str, Member]:
         tells = (auc(values, truths) or 0.0) >= LEAST_AUC
         members[name] = replace(platt(values, truths, prevalence), weight=float(tells))
     telling = {name: member for name, member in members.items() if member.weight} or members
-    return {**members, **weigh(telling, rows, prevalence)}
+    return {**members, **rescaled(weigh(telling, rows, prevalence), rows, prevalence)}
+
+
+def rescaled(members: dict[str, Member], rows: Rows, prevalence: float) -> dict[str, Member]:
+    """Members whose weighted mean is calibrated: drawn towards even weights it is less sure than it may be."""
+    combined = [(combine(told, members), truth) for told, truth in rows]
+    probabilities, truths = zip(*((p, truth) for p, truth in combined if p is not None), strict=True)
+    whole = platt(probabilities, truths, prevalence)
+    return {
+        name: replace(member, slope=whole.slope * member.slope, offset=whole.slope * member.offset + whole.offset)
+        for name, member in members.items()
+    }
 
 
 def weigh(members: dict[str, Member], rows: Rows, prevalence: float) -> dict[str, Member]:
