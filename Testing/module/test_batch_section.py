@@ -51,6 +51,7 @@ def write_worklist(folder, *rows):
         (folder / row.result).mkdir(parents=True, exist_ok=True)
         (folder / row.result / "scene.mrb").write_bytes(b"scene")
         worklist.put(row)
+    worklist.write()
     return folder
 
 
