@@ -86,7 +86,7 @@ def test_report_and_tables_are_written_as_they_were_reviewed_into_a_folder_of_th
     (folder,) = world.out.iterdir()
     assert folder.name == "ct NeckFrac" and str(folder) in world.ui.exportStatusLabel.text
     tables = {"findings.json", "findings.csv", "measurements.csv"}
-    assert {path.name for path in folder.iterdir()} == {"report.html", "overview.png"} | tables
+    assert {path.name for path in folder.iterdir()} == {"report.html", "overview.png", ".neckfrac.json"} | tables
     rows = {row["level"]: row for row in csv.DictReader((folder / "findings.csv").open(encoding="utf-8"))}
     assert rows["C4"]["review"] == "rejected"
     kept = Findings.from_dict(json.loads((folder / "findings.json").read_text(encoding="utf-8")))
