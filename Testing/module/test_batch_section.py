@@ -154,7 +154,7 @@ def test_a_finished_study_can_be_opened_while_the_next_one_is_analyzed_and_cance
     ui.batchInputPathLineEdit.currentPath = str(tmp_path / "in")
     ui.batchResultsPathLineEdit.currentPath = str(tmp_path / "out")
     ui.batchStartButton.click()
-    world.wait_until(lambda: ui.worklistTable.rowCount == 1, 60)
+    world.wait_until(lambda: [bool(row.error) for row in section.section._rows] == [False, True], 60)
     ui.worklistTable.selectRow(0)
     assert ui.batchOpenButton.enabled
     ui.worklistTable.cellDoubleClicked.emit(0, 3)
@@ -162,12 +162,12 @@ def test_a_finished_study_can_be_opened_while_the_next_one_is_analyzed_and_cance
     assert section.section.isRunning, "closing the scene does not stop the batch"
     section.section.setParameterNode(None)
     section.section.update()
-    assert ui.worklistTable.rowCount == 1 and ui.batchStartButton.enabled
+    assert ui.worklistTable.rowCount == 2 and ui.batchStartButton.enabled
     began = time.monotonic()
     ui.batchStartButton.click()
     section.wait()
     assert time.monotonic() - began < 3
-    assert "Cancelled" in ui.batchStatusLabel.text and ui.worklistTable.rowCount == 1
+    assert "Cancelled" in ui.batchStatusLabel.text and ui.worklistTable.rowCount == 2
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a", "worklist.csv", "worklist.json"]
 
 

@@ -67,7 +67,7 @@ class _PythonQtManners:
 
     def _connect_by_text(self, signal, callback):
         """Connect a signal that is given as text; its name and its arguments' types must be right."""
-        meta = self.metaObject()
+        meta = type(self).staticMetaObject  # that of an instance may be deleted while its methods are read
         methods = (meta.method(index) for index in range(meta.methodCount()))
         signals = {
             method.methodSignature().data().decode()

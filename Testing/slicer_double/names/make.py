@@ -26,6 +26,8 @@ QT_FILES = {
     "qt_widgets.json": [
         "QObject",
         "QTimer",
+        "QGuiApplication",
+        "QApplication",
         "QEvent",
         "QWidget",
         "QAbstractButton",
