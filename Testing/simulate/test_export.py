@@ -120,6 +120,10 @@ def test_hu_below_the_usual_range_survive(tmp_path):
 
 def test_the_neckfrac_intake_reads_the_series_back(tmp_path):
     study = study_of(axial(), shape=(24, 40, 40))
+    # What is read must look like a body: soft tissue with some bone in air.
+    scan = np.random.default_rng(6).normal(45, 12, study.volume.shape).astype(np.int16)
+    scan[8:16, 15:25, 15:25], scan[:, :8], scan[:, 34:] = 700, -1000, -1000
+    study.volume.voxels[...] = scan
     export_dicom(study, tmp_path / "series")
     volume = read_study(tmp_path / "series").volume.canonical()[0]
     assert np.array_equal(volume.voxels, study.volume.voxels)
