@@ -145,8 +145,8 @@ def test_a_layout_that_is_not_finished_leaves_nothing(write, tmp_path, monkeypat
 
 def test_a_folder_that_holds_something_is_left_alone(write, tmp_path):
     (tmp_path / "note.txt").write_text("mine")
-    for output in (tmp_path, tmp_path / "note.txt"):
-        with pytest.raises(InputError, match="already holds something|is a file, not a folder"):
+    for output, reason in ((tmp_path, "already holds something"), (tmp_path / "note.txt", "is a file, not a folder")):
+        with pytest.raises(InputError, match=reason):
             write(output)
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
 
