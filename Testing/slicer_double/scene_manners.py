@@ -16,8 +16,11 @@ def keep_hierarchy(scene):
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def added(caller, event, node=None):
+        # Asking for the hierarchy resolves it, which during an import meets items whose nodes are not there yet.
+        if node is None or scene.IsImporting() or scene.IsClosing() or node.GetHideFromEditors():
+            return
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-        if node is None or hierarchy is None or scene.IsImporting() or scene.IsClosing() or node.GetHideFromEditors():
+        if hierarchy is None:
             return
         kinds = ("vtkMRMLVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLMarkupsNode", "vtkMRMLModelNode",
                  "vtkMRMLTransformNode", "vtkMRMLTableNode", "vtkMRMLTextNode")  # fmt: skip
@@ -26,8 +29,10 @@ def keep_hierarchy(scene):
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def about_to_be_removed(caller, event, node=None):
+        if node is None or scene.IsImporting() or scene.IsClosing() or node.IsA("vtkMRMLSubjectHierarchyNode"):
+            return
         hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-        if node is None or hierarchy is None or scene.IsClosing() or node.IsA("vtkMRMLSubjectHierarchyNode"):
+        if hierarchy is None:
             return
         item = hierarchy.GetItemByDataNode(node)
         if item:
