@@ -2,8 +2,8 @@
 
 import numpy as np
 from neckfrac.anatomy import LEVEL_NAMES
-from neckfrac.evaluation.calibrate import records_in
 from neckfrac.pipeline.combine import LEVELS_MEMBER
+from neckfrac_lab.training.calibrate import records_in
 
 
 def answer(networks, runs, count=24):

@@ -1,7 +1,7 @@
 """The curve of all thresholds of some probabilities, from which `metrics.choose` takes one."""
 
 import numpy as np
-from neckfrac.evaluation.metrics import choose
+from neckfrac_lab.evaluation.metrics import choose
 
 
 def operating_curve(probabilities: np.ndarray, truths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

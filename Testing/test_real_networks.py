@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from neckfrac.anatomy import LEVEL_BY_NAME, LEVEL_NAMES, LEVELS
 from neckfrac.demo import sample_paths
-from neckfrac.evaluation.segmentation import segment_volume
 from neckfrac.findings import NOT_SEEN
 from neckfrac.intake.study import Study, read_study
 from neckfrac.pipeline.analyze import Engine
 from neckfrac.progress import Progress
-from neckfrac.simulate.other_anatomy import phantom_study
-from neckfrac.simulate.study import Grid
 from neckfrac.volume import CTVolume
+from neckfrac_lab.evaluation.segmentation import segment_volume
+from neckfrac_lab.simulate.other_anatomy import phantom_study
+from neckfrac_lab.simulate.study import Grid
 
 HEAD = Path(__file__).parents[2] / "shared" / "data" / "visible-human-female-head"
 

@@ -4,10 +4,10 @@ from functools import cache
 
 import numpy as np
 from neckfrac.anatomy import LEVEL_NAMES
-from neckfrac.simulate.built_in.layout import lay_out
-from neckfrac.simulate.built_in.morphometry import draw_person
-from neckfrac.simulate.built_in.parametric import build_vertebra
-from neckfrac.simulate.neck import DISTANCE_SCALE
+from neckfrac_lab.simulate.built_in.layout import lay_out
+from neckfrac_lab.simulate.built_in.morphometry import draw_person
+from neckfrac_lab.simulate.built_in.parametric import build_vertebra
+from neckfrac_lab.simulate.neck import DISTANCE_SCALE
 from scipy import ndimage
 
 SPACING = 1.5

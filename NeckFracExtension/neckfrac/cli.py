@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from . import DISCLAIMER, __version__
-from .commands import batch, data, evaluate, models, serve, simulate, token, train
+from .commands import batch, compare, models, serve, token
 from .commands.options import Device, Json, LeaveOut, Models, Overwrite, Quiet, Threads
+
+LABORATORY = "neckfrac_lab"  # adds its commands where it is installed; nothing else of neckfrac knows of it
 
 app = typer.Typer(
     help=f"Finds cervical spine fractures on CT. {DISCLAIMER}",
@@ -100,22 +104,13 @@ def demo(
     run_demo(output, overwrite=overwrite)
 
 
-@app.command()
-def bench(threads: Threads = 2, seed: int = 0) -> None:
-    """Stage times and peak memory on a 512x512x300 study, and the ratio to a plain MONAI sliding window."""
-    from .evaluation.bench import run_bench
-
-    run_bench(threads=threads, seed=seed)
-
-
 app.command()(batch.batch)
-app.command()(simulate.simulate)
-app.command()(train.train)
+app.command()(compare.compare)
 app.command()(serve.serve)
-app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.add_typer(token.app, name="token")
-app.add_typer(data.app, name="data")
+if find_spec(LABORATORY):
+    import_module(f"{LABORATORY}.commands").add_to(app)
 
 
 @app.callback(invoke_without_command=True)

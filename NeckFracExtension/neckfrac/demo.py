@@ -6,8 +6,8 @@ from pathlib import Path
 
 from .output.folder import write_result
 from .resources import resources_dir
-from .simulate.export import read_truth
 from .terminal import show_findings, shown_progress
+from .truth import read_truth
 from .workspace import claimed
 
 SAMPLE = "neckfrac-sample.nrrd"

@@ -155,8 +155,8 @@ def compare(request: Request, desk: Desk) -> dict[str, Any]:
     """
     import numpy as np
 
-    from .evaluation.compare import compare_segmentations, disagreement, labelled_part
-    from .evaluation.surfaces import distance_surfaces, write_surfaces
+    from .comparison.compare import compare_segmentations, disagreement, labelled_part
+    from .comparison.surfaces import distance_surfaces, write_surfaces
 
     result, affine = Path(request["result"]), np.array(request["affine"], dtype=np.float64)
     labels = read_array(Path(request["labels"]))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from .evaluation.compare import Comparison
+    from .comparison.compare import Comparison
 
 TABLE_WIDTH = 84  # characters of the results' table without what each network says
 PATIENCE = 0.7  # seconds that a step may still take after Ctrl-C before the process ends anyway

@@ -6,10 +6,10 @@ from functools import partial
 import pytest
 from calibration_case import answer
 from neckfrac.errors import InputError
-from neckfrac.evaluation import calibrate as module
-from neckfrac.evaluation.calibrate import calibrate, calibration_networks, run_studies
-from neckfrac.evaluation.fractures.evaluate import RECORDS
 from neckfrac.pipeline.combine import LEVELS_MEMBER, Ensemble
+from neckfrac_lab.evaluation.fractures.evaluate import RECORDS
+from neckfrac_lab.training import calibrate as module
+from neckfrac_lab.training.calibrate import calibrate, calibration_networks, run_studies
 from simulate.conftest import make_toy_neck
 from tiny_networks import write_models
 
@@ -34,7 +34,7 @@ def test_studies_are_run_once_and_of_two_in_a_row_one_is_fractured(networks, tmp
 
 
 def test_people_of_calibration_and_of_evaluation_are_others():
-    from neckfrac.evaluation.fractures.cases import FIRST_SEED, PEOPLE, simulated_cases
+    from neckfrac_lab.evaluation.fractures.cases import FIRST_SEED, PEOPLE, simulated_cases
 
     met = {}
     for seed in (0, 1, module.SEED):

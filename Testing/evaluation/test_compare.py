@@ -2,11 +2,11 @@ import json
 
 import numpy as np
 import pytest
+from neckfrac.comparison.compare import BOTH, NEITHER, ONLY_OURS, ONLY_REFERENCE, Comparison, compare_segmentations
+from neckfrac.comparison.overlap import level_figures
+from neckfrac.comparison.plausibility import MISSING
+from neckfrac.comparison.surfaces import distance_surfaces, read_surfaces, write_surfaces
 from neckfrac.errors import Cancelled, InputError
-from neckfrac.evaluation.compare import BOTH, NEITHER, ONLY_OURS, ONLY_REFERENCE, Comparison, compare_segmentations
-from neckfrac.evaluation.metrics import level_figures
-from neckfrac.evaluation.quality import MISSING
-from neckfrac.evaluation.surfaces import distance_surfaces, read_surfaces, write_surfaces
 from neckfrac.progress import Progress
 
 SPACING = np.array([1.5, 1.0, 0.8])  # z, y, x

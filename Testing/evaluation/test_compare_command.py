@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from neckfrac.cli import main
-from neckfrac.evaluation.compare import Comparison
+from neckfrac.comparison.compare import Comparison
 
 GRID = np.array([60, 24, 24])
 

@@ -5,10 +5,10 @@ import pytest
 from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.cli import main
 from neckfrac.errors import InputError
-from neckfrac.evaluation.data_summary import DataSummary, StudySummary, summarise_data
-from neckfrac.simulate.export import export_nrrd
-from neckfrac.simulate.study import SimulatedStudy
 from neckfrac.volume import CTVolume
+from neckfrac_lab.evaluation.data_summary import DataSummary, StudySummary, summarise_data
+from neckfrac_lab.simulate.export import export_nrrd
+from neckfrac_lab.simulate.study import SimulatedStudy
 
 UID = "1.2.826.0.1.3680043.{}"
 

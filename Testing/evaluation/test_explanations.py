@@ -9,8 +9,10 @@ import pytest
 import torch
 from neckfrac import cli
 from neckfrac.errors import InputError
-from neckfrac.evaluation import explanations
-from neckfrac.evaluation.explanation_cases import (
+from neckfrac.pipeline.engine import Networks
+from neckfrac.pipeline.saliency import GRAD_CAM, SMOOTH_GRAD
+from neckfrac_lab.evaluation import explanations
+from neckfrac_lab.evaluation.explanation_cases import (
     Vertebra,
     cached,
     deleted,
@@ -19,7 +21,7 @@ from neckfrac.evaluation.explanation_cases import (
     patchy,
     vertebra_from,
 )
-from neckfrac.evaluation.explanations import (
+from neckfrac_lab.evaluation.explanations import (
     CONTROL,
     TRAINED,
     deletion,
@@ -29,8 +31,6 @@ from neckfrac.evaluation.explanations import (
     placed,
     with_random_weights,
 )
-from neckfrac.pipeline.engine import Networks
-from neckfrac.pipeline.saliency import GRAD_CAM, SMOOTH_GRAD
 from torch import nn
 
 pytestmark = pytest.mark.usefixtures("one_thread")

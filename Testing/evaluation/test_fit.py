@@ -1,8 +1,6 @@
 import numpy as np
 import pytest
 from neckfrac.anatomy import LEVEL_NAMES
-from neckfrac.evaluation.fit import Aims, Told, choose_thresholds, fit, fit_ensemble, platt
-from neckfrac.evaluation.metrics import auc
 from neckfrac.pipeline.combine import (
     LEVELS_MEMBER,
     OPERATING_POINTS,
@@ -13,6 +11,8 @@ from neckfrac.pipeline.combine import (
     combine_levels,
     level_prevalence,
 )
+from neckfrac_lab.evaluation.metrics import auc
+from neckfrac_lab.training.calibration import Aims, Told, choose_thresholds, fit, fit_ensemble, platt
 from operating_case import threshold_for
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from measurement_case import made
-from neckfrac.evaluation.measurements import Agreement, compare, in_words, table, thicker
-from neckfrac.simulate.study import SimulatedStudy
 from neckfrac.volume import CTVolume
+from neckfrac_lab.evaluation.measurements import Agreement, compare, in_words, table, thicker
+from neckfrac_lab.simulate.study import SimulatedStudy
 
 
 def rows(*pairs):

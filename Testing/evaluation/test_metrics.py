@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from neckfrac.evaluation.metrics import at_threshold, auc, dice, summary
+from neckfrac.comparison.overlap import dice
+from neckfrac_lab.evaluation.metrics import at_threshold, auc, summary
 from operating_case import threshold_for
 
 
@@ -35,7 +36,7 @@ def test_dice_of_nothing_is_undefined_and_of_the_same_is_one():
 
 
 def test_the_balanced_point_has_the_most_of_what_was_asked_for():
-    from neckfrac.evaluation.metrics import choose
+    from neckfrac_lab.evaluation.metrics import choose
     from operating_case import operating_curve
 
     generator = np.random.default_rng(3)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from neckfrac.evaluation.quality import DOUBLED, FRAGMENTED, FUSED, MISSING, ORDER, Flag, find_flags
+from neckfrac.comparison.plausibility import DOUBLED, FRAGMENTED, FUSED, MISSING, ORDER, Flag, find_flags
 from scipy import ndimage
 from vertebrae_case import center_of, turned, vertebrae
 

@@ -12,12 +12,17 @@ import pytest
 import SimpleITK as sitk
 from neckfrac.anatomy import T1
 from neckfrac.cli import main
+from neckfrac.comparison.intervals import mean, rate
+from neckfrac.comparison.overlap import level_figures
+from neckfrac.comparison.scoring import score, summarise
 from neckfrac.errors import InputError
-from neckfrac.evaluation import degraded, robustness
-from neckfrac.evaluation.degraded import CUTS, Case, RealScan, Subject
-from neckfrac.evaluation.figure import categories, draw_robustness, with_baseline
-from neckfrac.evaluation.metrics import level_figures, mean, rate
-from neckfrac.evaluation.robustness import (
+from neckfrac.pipeline.engine import Networks
+from neckfrac.volume import CTVolume
+from neckfrac_lab.evaluation import perturbations as degraded
+from neckfrac_lab.evaluation import robustness
+from neckfrac_lab.evaluation.figure import categories, draw_robustness, with_baseline
+from neckfrac_lab.evaluation.perturbations import CUTS, Case, RealScan, Subject
+from neckfrac_lab.evaluation.robustness import (
     BASELINE,
     CONDITIONS,
     REAL_CONDITIONS,
@@ -29,10 +34,7 @@ from neckfrac.evaluation.robustness import (
     points_of,
     sweep_simulated,
 )
-from neckfrac.evaluation.scoring import score, summarise
-from neckfrac.evaluation.segmentation import shares_of_labels
-from neckfrac.pipeline.engine import Networks
-from neckfrac.volume import CTVolume
+from neckfrac_lab.evaluation.segmentation import shares_of_labels
 from simulate.conftest import make_toy_neck
 from tiny_networks import write_models
 

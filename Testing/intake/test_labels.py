@@ -107,7 +107,7 @@ def test_labels_of_a_damaged_file_are_refused(tmp_path):
 
 
 def test_both_files_of_a_comparison_are_rounded(tmp_path):
-    from neckfrac.evaluation.compare import compare_files
+    from neckfrac.comparison.compare import compare_files
 
     whole = write(spine(), tmp_path / "whole.nrrd")
     near = CTVolume((spine().voxels * 0.99999).astype(np.float32), spine().affine)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from neckfrac.comparison.compare import compare_files
 from neckfrac.errors import InputError
-from neckfrac.evaluation.compare import compare_files
 from neckfrac.intake.labels import read_labels
 from neckfrac.intake.study import read_study
 

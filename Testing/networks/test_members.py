@@ -7,7 +7,7 @@ import torch
 from neckfrac.networks.baselines import BASELINES
 from neckfrac.networks.sagittal_nine import SagittalNine
 from neckfrac.networks.three_planes import ThreePlanes
-from neckfrac.training.tasks import TASKS
+from neckfrac_lab.training.tasks import TASKS
 from torch.utils.flop_counter import FlopCounterMode
 
 pytestmark = pytest.mark.usefixtures("one_thread")

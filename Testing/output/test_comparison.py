@@ -2,8 +2,8 @@ import re
 
 import numpy as np
 import pytest
-from neckfrac.evaluation.compare import compare_segmentations, disagreement
-from neckfrac.evaluation.surfaces import distance_surfaces
+from neckfrac.comparison.compare import compare_segmentations, disagreement
+from neckfrac.comparison.surfaces import distance_surfaces
 from neckfrac.output import comparison as output
 from neckfrac.output.comparison import add_comparison, comparison_nodes, show_disagreement, show_surfaces
 from neckfrac.output.scene import populate_scene

@@ -7,7 +7,7 @@ from neckfrac.findings import NEGATIVE, Box
 from neckfrac.intake.study import read_study
 from neckfrac.output.dicom_source import read_source
 from neckfrac.output.rsna_boxes import on_slices, write_boxes
-from neckfrac.training.rsna import RSNAData
+from neckfrac_lab.training.rsna import RSNAData
 from output.made_series import SHAPE, findings_of, write_case
 
 FINDINGS = findings_of()

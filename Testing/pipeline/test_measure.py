@@ -13,10 +13,10 @@ from neckfrac.pipeline.measurements.axes import VertebraAxes, voxels_of
 from neckfrac.pipeline.measurements.bodies import Body
 from neckfrac.pipeline.measurements.surface import ScanSurface, crossings, edge_share
 from neckfrac.pipeline.measurements.values import Maker
-from neckfrac.simulate.landmarks import true_measurements
-from neckfrac.simulate.pose import Variation
-from neckfrac.simulate.study import Grid, Scanner, simulate_study
 from neckfrac.volume import CTVolume
+from neckfrac_lab.simulate.landmarks import true_measurements
+from neckfrac_lab.simulate.pose import Variation
+from neckfrac_lab.simulate.study import Grid, Scanner, simulate_study
 from simulate.conftest import make_toy_neck
 
 SPACING = (1.0, 0.6, 0.6)

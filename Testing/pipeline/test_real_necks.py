@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from neckfrac.anatomy import LEVEL_NAMES
-from neckfrac.evaluation.segmentation import segment_volume
 from neckfrac.intake.files import read_stored
 from neckfrac.intake.study import read_study
 from neckfrac.pipeline.engine import Networks
 from neckfrac.pipeline.grids import coarse
 from neckfrac.pipeline.locate import locate
 from neckfrac.progress import Progress
+from neckfrac_lab.evaluation.segmentation import segment_volume
 from scipy import ndimage
 from scipy.spatial import Delaunay
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from neckfrac.anatomy import LEVEL_BY_NAME, OTHER_BONE, SKULL, T1, THORACIC
-from neckfrac.simulate.neck import CHAIN, DISTANCE_SCALE, FIRST_MUSCLE, TISSUES, Bone, Neck, VertebraFrame
+from neckfrac_lab.simulate.neck import CHAIN, DISTANCE_SCALE, FIRST_MUSCLE, TISSUES, Bone, Neck, VertebraFrame
 
 SPACING, STEP = 1.0, 17.0
 BODY = np.array([9.0, 8.0, 6.0])

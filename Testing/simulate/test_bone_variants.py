@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 from neckfrac.anatomy import LEVEL_NAMES
-from neckfrac.simulate.fractures.bone_variants import BONE_VARIANTS, random_bone_variant
-from neckfrac.simulate.fractures.fracture import make_fracture
-from neckfrac.simulate.fractures.shapes import REGION_REACH
-from neckfrac.simulate.neck import VertebraFrame
+from neckfrac_lab.simulate.fractures.bone_variants import BONE_VARIANTS, random_bone_variant
+from neckfrac_lab.simulate.fractures.fracture import make_fracture
+from neckfrac_lab.simulate.fractures.shapes import REGION_REACH
+from neckfrac_lab.simulate.neck import VertebraFrame
 
 
 def frame(level):

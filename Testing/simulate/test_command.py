@@ -12,10 +12,10 @@ from neckfrac.cli import main
 from neckfrac.errors import Cancelled, InputError
 from neckfrac.intake.study import read_study
 from neckfrac.progress import Progress
-from neckfrac.simulate.built_in import parametric
-from neckfrac.simulate.command import LEAST_VOXELS, simulate_to_folder
-from neckfrac.simulate.export import read_truth
+from neckfrac.truth import read_truth
 from neckfrac.volume import from_image
+from neckfrac_lab.simulate.built_in import parametric
+from neckfrac_lab.simulate.command import LEAST_VOXELS, simulate_to_folder
 
 SIZE, SPACING = (60, 80, 80), (2.0, 2.0, 2.0)
 

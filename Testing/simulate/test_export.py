@@ -12,9 +12,10 @@ import pytest
 import SimpleITK as sitk
 from neckfrac.errors import InputError
 from neckfrac.intake.study import read_study
-from neckfrac.simulate.export import export_dicom, export_nrrd, export_study, read_truth, truth_of
-from neckfrac.simulate.study import SimulatedStudy
+from neckfrac.truth import read_truth
 from neckfrac.volume import CTVolume, from_image
+from neckfrac_lab.simulate.export import export_dicom, export_nrrd, export_study, truth_of
+from neckfrac_lab.simulate.study import SimulatedStudy
 from scipy.spatial.transform import Rotation
 
 SHAPE = (7, 12, 9)

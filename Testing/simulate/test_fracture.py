@@ -11,10 +11,10 @@ import pytest
 import torch
 from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.errors import InputError
-from neckfrac.simulate.built_in.layout import frame_of, lay_out
-from neckfrac.simulate.built_in.morphometry import draw_person
-from neckfrac.simulate.built_in.parametric import build_vertebra
-from neckfrac.simulate.fractures.fracture import (
+from neckfrac_lab.simulate.built_in.layout import frame_of, lay_out
+from neckfrac_lab.simulate.built_in.morphometry import draw_person
+from neckfrac_lab.simulate.built_in.parametric import build_vertebra
+from neckfrac_lab.simulate.fractures.fracture import (
     FRACTURED_LEVELS,
     FRACTURED_PATIENTS,
     KINDS,
@@ -26,7 +26,7 @@ from neckfrac.simulate.fractures.fracture import (
     random_fracture,
     random_mimic,
 )
-from neckfrac.simulate.neck import DISTANCE_SCALE
+from neckfrac_lab.simulate.neck import DISTANCE_SCALE
 from scipy import ndimage
 
 STEP = 1.0  # mm; a voxel is one mm³

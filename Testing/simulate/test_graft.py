@@ -13,16 +13,16 @@ from neckfrac.anatomy import LEVEL_BY_NAME
 from neckfrac.cli import main
 from neckfrac.errors import Cancelled, InputError
 from neckfrac.progress import Progress
-from neckfrac.simulate.bone_layer import lift
-from neckfrac.simulate.built_in.layout import frame_of, lay_out
-from neckfrac.simulate.built_in.morphometry import draw_person
-from neckfrac.simulate.built_in.parametric import build_vertebra
-from neckfrac.simulate.export import read_truth
-from neckfrac.simulate.frame_from_labels import measure_frame
-from neckfrac.simulate.graft import ROOM, SOURCE, graft
-from neckfrac.simulate.graft_command import graft_to_folder
-from neckfrac.simulate.meshes.landmarks import sample_distance
+from neckfrac.truth import read_truth
 from neckfrac.volume import CTVolume, from_image, to_image
+from neckfrac_lab.simulate.bone_layer import lift
+from neckfrac_lab.simulate.built_in.layout import frame_of, lay_out
+from neckfrac_lab.simulate.built_in.morphometry import draw_person
+from neckfrac_lab.simulate.built_in.parametric import build_vertebra
+from neckfrac_lab.simulate.frame_from_labels import measure_frame
+from neckfrac_lab.simulate.graft import ROOM, SOURCE, graft
+from neckfrac_lab.simulate.graft_command import graft_to_folder
+from neckfrac_lab.simulate.meshes.landmarks import sample_distance
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
@@ -283,9 +283,9 @@ def test_cancelling_leaves_nothing(files, tmp_path):
 def test_c3_of_a_real_head_can_be_broken_by_the_labels_of_the_projects_own_networks():
     if not HEAD.is_dir():
         pytest.skip("../shared/data is not here")
-    from neckfrac.evaluation.segmentation import segment_volume
     from neckfrac.intake.study import read_study
     from neckfrac.pipeline.engine import Networks
+    from neckfrac_lab.evaluation.segmentation import segment_volume
 
     whole, _ = read_study(HEAD).volume.canonical()
     volume = whole.crop(np.array([0, 180, 185]), np.array([95, 310, 305]))

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 from neckfrac.anatomy import LEVEL_BY_NAME, OTHER_BONE
-from neckfrac.simulate.hardware import draw as hardware
-from neckfrac.simulate.hardware import implants
-from neckfrac.simulate.hardware.parts import Block, Layer, Rod, Scene, Tube
-from neckfrac.simulate.metal import metal_artefact
-from neckfrac.simulate.study import Grid, Scanner, Variation, simulate_study
+from neckfrac_lab.simulate.hardware import draw as hardware
+from neckfrac_lab.simulate.hardware import implants
+from neckfrac_lab.simulate.hardware.parts import Block, Layer, Rod, Scene, Tube
+from neckfrac_lab.simulate.metal import metal_artefact
+from neckfrac_lab.simulate.study import Grid, Scanner, Variation, simulate_study
 from scipy import ndimage
 
 GRID = Grid((110, 70, 60), (1.5, 1.5, 1.5), ("C4", (0.0, 10.0, 0.0)))

@@ -1,4 +1,4 @@
-from neckfrac.evaluation.fractures.cases import simulated_study
+from neckfrac_lab.evaluation.fractures.cases import simulated_study
 
 
 def test_the_intact_scan_of_a_simulated_person_differs_about_the_fractures_alone(toy_neck):

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 from neckfrac.errors import InputError
-from neckfrac.simulate.export import truth_of
-from neckfrac.simulate.injuries import KINDS, injure, parse_injury
-from neckfrac.simulate.landmarks import true_measurements
-from neckfrac.simulate.noise import SmoothNoise
-from neckfrac.simulate.pose import Variation, draw_pose
-from neckfrac.simulate.posed_surface import PosedSurface
-from neckfrac.simulate.study import Grid, Scanner, simulate_study
-from neckfrac.simulate.tissue import draw_tissue
+from neckfrac_lab.simulate.export import truth_of
+from neckfrac_lab.simulate.injuries import KINDS, injure, parse_injury
+from neckfrac_lab.simulate.landmarks import true_measurements
+from neckfrac_lab.simulate.noise import SmoothNoise
+from neckfrac_lab.simulate.pose import Variation, draw_pose
+from neckfrac_lab.simulate.posed_surface import PosedSurface
+from neckfrac_lab.simulate.study import Grid, Scanner, simulate_study
+from neckfrac_lab.simulate.tissue import draw_tissue
 
 STILL = Variation.plain().still()
 

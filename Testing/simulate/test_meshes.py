@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from neckfrac.errors import InputError
-from neckfrac.simulate.meshes.mesh_neck import classify, load_mesh_neck, read_neck
-from neckfrac.simulate.neck import CHAIN, DISTANCE_SCALE, FIRST_MUSCLE, TISSUES, Bone
-from neckfrac.simulate.voxelise import Grid, Mesh, crop_around, occupancy, read_obj, signed_distance
+from neckfrac_lab.simulate.meshes.mesh_neck import classify, load_mesh_neck, read_neck
+from neckfrac_lab.simulate.neck import CHAIN, DISTANCE_SCALE, FIRST_MUSCLE, TISSUES, Bone
+from neckfrac_lab.simulate.voxelise import Grid, Mesh, crop_around, occupancy, read_obj, signed_distance
 
 REAL = Path(__file__).parents[3] / "shared" / "anatomy" / "bodyparts3d-neck"
 TILT = np.radians(12)
@@ -174,7 +174,8 @@ def test_tissue_holds_discs_canal_and_each_muscle_inside_the_skin(small_neck):
 
 def test_second_load_comes_from_the_cache_and_is_identical(small_neck, small_folder, monkeypatch):
     neck, file = small_neck
-    monkeypatch.setattr("neckfrac.simulate.meshes.mesh_neck.voxelise_neck", lambda *_: pytest.fail("voxelised again"))
+    voxelise = "neckfrac_lab.simulate.meshes.mesh_neck.voxelise_neck"
+    monkeypatch.setattr(voxelise, lambda *_: pytest.fail("voxelised again"))
     again = load_mesh_neck(small_folder, cache=file)
     assert again.frames == neck.frames and again.joints == neck.joints
     assert (again.tissue_origin, again.tissue_spacing) == (neck.tissue_origin, neck.tissue_spacing)

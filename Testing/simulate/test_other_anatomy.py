@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from neckfrac.anatomy import N_LEVELS, OTHER_BONE, THORACIC
-from neckfrac.simulate.other_anatomy import build_trunk, draw_no_neck
-from neckfrac.simulate.study import Grid, Variation, simulate_study
+from neckfrac_lab.simulate.other_anatomy import build_trunk, draw_no_neck
+from neckfrac_lab.simulate.study import Grid, Variation, simulate_study
 
 SHAPE, SPACING = (88, 64, 64), (2.0, 2.0, 2.0)
 PLAIN = Variation(collar_chance=0.0, implant_chance=0.0, tube_chance=0.0, free_air_chance=0.0)

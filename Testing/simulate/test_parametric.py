@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from neckfrac.anatomy import LEVEL_NAMES, OTHER_BONE, SKULL, T1, THORACIC
-from neckfrac.simulate.built_in.morphometry import AXIS_HEIGHT, TYPICAL
-from neckfrac.simulate.built_in.parametric import build_neck
-from neckfrac.simulate.neck import CHAIN, DISTANCE_SCALE, FIRST_MUSCLE, TISSUES, Bone, Neck, VertebraFrame
+from neckfrac_lab.simulate.built_in.morphometry import AXIS_HEIGHT, TYPICAL
+from neckfrac_lab.simulate.built_in.parametric import build_neck
+from neckfrac_lab.simulate.neck import CHAIN, DISTANCE_SCALE, FIRST_MUSCLE, TISSUES, Bone, Neck, VertebraFrame
 from scipy import ndimage
 
 SPINE = CHAIN[1:]
@@ -205,9 +205,9 @@ def test_the_textbook_neck_is_its_own_mirror_image(textbook):
 
 
 def test_the_same_seed_gives_the_same_neck_and_another_seed_another(textbook, person):
-    from neckfrac.simulate.built_in.layout import lay_out
-    from neckfrac.simulate.built_in.morphometry import draw_person
-    from neckfrac.simulate.built_in.parametric import build_vertebra
+    from neckfrac_lab.simulate.built_in.layout import lay_out
+    from neckfrac_lab.simulate.built_in.morphometry import draw_person
+    from neckfrac_lab.simulate.built_in.parametric import build_vertebra
 
     def make(seed: int) -> Bone:
         drawn = draw_person(seed)

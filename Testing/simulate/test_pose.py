@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 from neckfrac.anatomy import LEVEL_NAMES
-from neckfrac.simulate.noise import SmoothNoise
-from neckfrac.simulate.pose import Variation, affine, apply, draw_pose, rotation
-from neckfrac.simulate.study import Grid, Scanner, simulate_study
+from neckfrac_lab.simulate.noise import SmoothNoise
+from neckfrac_lab.simulate.pose import Variation, affine, apply, draw_pose, rotation
+from neckfrac_lab.simulate.study import Grid, Scanner, simulate_study
 
 
 def pose_of(neck, seed, variation=Variation()):

@@ -14,10 +14,10 @@ from neckfrac.cli import main
 from neckfrac.errors import Cancelled, InputError
 from neckfrac.intake.study import read_study
 from neckfrac.progress import Progress
-from neckfrac.simulate import rsna_layout
-from neckfrac.simulate.built_in import parametric
-from neckfrac.simulate.rsna_layout import write_rsna_layout
 from neckfrac.volume import from_image
+from neckfrac_lab.simulate import rsna_layout
+from neckfrac_lab.simulate.built_in import parametric
+from neckfrac_lab.simulate.rsna_layout import write_rsna_layout
 
 SIZE, SPACING = (48, 56, 48), (3.0, 2.0, 2.0)
 

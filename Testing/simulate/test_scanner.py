@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from neckfrac.simulate.noise import gaussian
-from neckfrac.simulate.scanner import OUTSIDE, Scanner, acquire, metal_streaks, noise_level
-from neckfrac.simulate.study import Grid, Variation, simulate_study
+from neckfrac_lab.simulate.noise import gaussian
+from neckfrac_lab.simulate.scanner import OUTSIDE, Scanner, acquire, metal_streaks, noise_level
+from neckfrac_lab.simulate.study import Grid, Variation, simulate_study
 
 QUIET = Scanner.clean()
 

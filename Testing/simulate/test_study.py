@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from neckfrac.anatomy import LEVEL_BY_NAME, LEVEL_NAMES, SKULL
-from neckfrac.simulate.fractures.fracture import make_fracture, make_mimic
-from neckfrac.simulate.study import Grid, Scanner, Variation, simulate_study
+from neckfrac_lab.simulate.fractures.fracture import make_fracture, make_mimic
+from neckfrac_lab.simulate.study import Grid, Scanner, Variation, simulate_study
 from scipy import ndimage
 
 WHOLE = Grid((88, 64, 64), (2.0, 2.0, 2.0), ("C4", (0.0, 10.0, 0.0)))
@@ -150,7 +150,7 @@ def test_a_neck_without_the_fractured_level_is_refused(toy_neck):
 
 
 def test_big_grids_rendered_in_slabs_match_those_rendered_at_once(toy_neck, monkeypatch):
-    from neckfrac.simulate import study as module
+    from neckfrac_lab.simulate import study as module
 
     kept = dict(seed=6, grid=WHOLE, scanner=Scanner.clean(), variation=Variation(extreme_chance=0.0))
     once = simulate_study(toy_neck, **kept)

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 from neckfrac.anatomy import LEVEL_BY_NAME, OTHER_BONE
-from neckfrac.simulate.render import inner_points
-from neckfrac.simulate.study import Grid, Scanner, Variation, simulate_study
-from neckfrac.simulate.variety.draw import KINDS, draw_variety
+from neckfrac_lab.simulate.render import inner_points
+from neckfrac_lab.simulate.study import Grid, Scanner, Variation, simulate_study
+from neckfrac_lab.simulate.variety.draw import KINDS, draw_variety
 from scipy import ndimage
 
 WHOLE = Grid((100, 90, 80), (1.5, 1.5, 1.5), ("C4", (0.0, 14.0, 0.0)))

@@ -8,8 +8,8 @@ import torch
 from neckfrac.bundles.bundle import load_bundle
 from neckfrac.errors import InputError
 from neckfrac.networks.dense_unet import DenseUNet
-from neckfrac.training import train as training
-from neckfrac.training.dense import (
+from neckfrac_lab.training import train as training
+from neckfrac_lab.training.dense import (
     CROP,
     PLACES,
     SMALL_CROP,
@@ -18,8 +18,8 @@ from neckfrac.training.dense import (
     dense_loss,
     small_dense_batches,
 )
-from neckfrac.training.export import export
-from neckfrac.training.tasks import TASKS
+from neckfrac_lab.training.export import export
+from neckfrac_lab.training.tasks import TASKS
 from tiny_networks import write_models
 
 SHAPE = (40, 70, 70)
@@ -133,8 +133,8 @@ def test_weights_of_another_network_are_no_beginning(tmp_path, small_task):
 
 def test_what_a_sample_holds(monkeypatch):
     """Each level fractured in one of the two scans of a person; the scans differ about the fractures alone."""
-    from neckfrac.training import dense_samples
-    from neckfrac.training.samples import Necks
+    from neckfrac_lab.training import dense_samples
+    from neckfrac_lab.training.samples import Necks
 
     monkeypatch.setattr(dense_samples, "NECK_SHAPE", (70, 80, 62))
     monkeypatch.setattr(dense_samples, "FINE_SPACING", (2.0, 1.2, 1.2))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from neckfrac.training.distributed import Ranks, distributed
-from neckfrac.training.loop import Schedule, Trainer
-from neckfrac.training.validation import Validation
+from neckfrac_lab.training.distributed import Ranks, distributed
+from neckfrac_lab.training.loop import Schedule, Trainer
+from neckfrac_lab.training.validation import Validation
 from torch import nn
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -3,7 +3,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from neckfrac.training.loading import loaded, loaders_for
+from neckfrac_lab.training.loading import loaded, loaders_for
 
 
 def drawn(paths, generator):

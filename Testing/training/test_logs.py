@@ -4,7 +4,7 @@ import sys
 
 import pytest
 from neckfrac.progress import Progress
-from neckfrac.training.logs import curves, in_a_line
+from neckfrac_lab.training.logs import curves, in_a_line
 
 
 def test_curves_go_on_at_the_step_where_the_training_was_resumed(tmp_path):

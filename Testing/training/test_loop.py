@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from neckfrac.errors import InputError
-from neckfrac.training.cache import SampleCache
-from neckfrac.training.loop import Schedule, Trainer
+from neckfrac_lab.training.cache import SampleCache
+from neckfrac_lab.training.loop import Schedule, Trainer
 from torch import nn
 
 SCHEDULE = Schedule(steps=12, warm_up=2, average=0.5)

@@ -6,12 +6,12 @@ from neckfrac.errors import InputError
 from neckfrac.networks.baselines import ConvNet
 from neckfrac.networks.sagittal_nine import SagittalNine
 from neckfrac.networks.three_planes import ThreePlanes
-from neckfrac.training import baselines
-from neckfrac.training import train as training
-from neckfrac.training.export import export
-from neckfrac.training.sagittal import sagittal_batches, sagittal_loss
-from neckfrac.training.tasks import TASKS
-from neckfrac.training.three_planes import plane_batches, plane_loss
+from neckfrac_lab.training import baselines
+from neckfrac_lab.training import train as training
+from neckfrac_lab.training.export import export
+from neckfrac_lab.training.sagittal import sagittal_batches, sagittal_loss
+from neckfrac_lab.training.tasks import TASKS
+from neckfrac_lab.training.three_planes import plane_batches, plane_loss
 from training_case import saved_twins
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -36,7 +36,7 @@ def test_plane_batches_pair_the_views_of_each_vertebra_with_its_own_truth(verteb
 
 
 def test_the_truth_of_a_view_lies_where_its_picture_is_broken(vertebrae, monkeypatch):
-    monkeypatch.setattr("neckfrac.training.vertebrae.imitate_mask", lambda mask, generator: mask)
+    monkeypatch.setattr("neckfrac_lab.training.vertebrae.imitate_mask", lambda mask, generator: mask)
     batch = next(plane_batches(vertebrae[1:], np.random.default_rng(1), size=2))
     for images, heat in ((batch["axial"], batch["axial_heat"]), (batch["upright"], batch["upright_heat"])):
         inside = images[:, :, 2] > 0.9
@@ -185,10 +185,10 @@ def test_a_simulated_sagittal_sample_has_nine_images_and_its_broken_levels(monke
     """With a simulator that draws empty boxes: what is asked of it, and what is kept of its answer."""
     from types import SimpleNamespace
 
-    from neckfrac.simulate import study as simulator
-    from neckfrac.simulate.fractures import fracture
-    from neckfrac.training.sagittal import sagittal_sample
     from neckfrac.volume import CTVolume
+    from neckfrac_lab.simulate import study as simulator
+    from neckfrac_lab.simulate.fractures import fracture
+    from neckfrac_lab.training.sagittal import sagittal_sample
 
     asked = []
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from neckfrac.training.plane_patches import plane_patch_batches, plane_patch_loss
+from neckfrac_lab.training.plane_patches import plane_patch_batches, plane_patch_loss
 from training_case import saved_twins
 
 

@@ -18,16 +18,16 @@ from neckfrac.errors import Cancelled, InputError
 from neckfrac.pipeline.engine import Networks
 from neckfrac.pipeline.grids import FINE_SPACING
 from neckfrac.progress import Progress
-from neckfrac.simulate.rsna_layout import write_rsna_layout
-from neckfrac.training import train as training
-from neckfrac.training.cache import SampleCache
-from neckfrac.training.export import export
-from neckfrac.training.rsna import BOXES, IMAGES, LABELS, SEGMENTATIONS, SIMULATED, RSNAData, SliceBox
-from neckfrac.training.rsna_cache import RSNA_CACHE, STUDIES, fill_rsna_cache
-from neckfrac.training.rsna_samples import mark_fractures, rsna_samples, whole_levels
-from neckfrac.training.samples import VERTEBRA_SHAPE
-from neckfrac.training.sources import RSNA_2022, add_source, in_metadata, read_sources, simulated_source
 from neckfrac.volume import CTVolume
+from neckfrac_lab.simulate.rsna_layout import write_rsna_layout
+from neckfrac_lab.training import train as training
+from neckfrac_lab.training.cache import SampleCache
+from neckfrac_lab.training.export import export
+from neckfrac_lab.training.rsna import BOXES, IMAGES, LABELS, SEGMENTATIONS, SIMULATED, RSNAData, SliceBox
+from neckfrac_lab.training.rsna_cache import RSNA_CACHE, STUDIES, fill_rsna_cache
+from neckfrac_lab.training.rsna_samples import mark_fractures, rsna_samples, whole_levels
+from neckfrac_lab.training.samples import VERTEBRA_SHAPE
+from neckfrac_lab.training.sources import RSNA_2022, add_source, in_metadata, read_sources, simulated_source
 
 SIZE, SPACING = (60, 72, 64), (2.5, 1.6, 1.6)
 
@@ -383,8 +383,8 @@ def train(monkeypatch, capsys, models, tmp_path):
     from functools import partial
 
     from neckfrac.cli import main
-    from neckfrac.training.tasks import TASKS
-    from neckfrac.training.three_planes import plane_batches
+    from neckfrac_lab.training.tasks import TASKS
+    from neckfrac_lab.training.three_planes import plane_batches
 
     task = TASKS["planes"]
     small = {**task.network, "widths": [8, 8, 8, 8], "hidden": 8, "heat_channels": 8}

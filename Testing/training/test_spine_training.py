@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from neckfrac.errors import InputError
-from neckfrac.training import train as training
-from neckfrac.training.export import trained
-from neckfrac.training.samples import LOCATE_PATCH, SLAB_SHAPE
+from neckfrac_lab.training import train as training
+from neckfrac_lab.training.export import trained
+from neckfrac_lab.training.samples import LOCATE_PATCH, SLAB_SHAPE
 
 
 @pytest.fixture

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 import torch
 from neckfrac.anatomy import N_CLASSES, THORACIC
-from neckfrac.training.batches import between_voxels, grained, turned
-from neckfrac.training.locating import NO_DATA, cut_end, offset_targets
-from neckfrac.training.overlap import dice_and_cross_entropy
-from neckfrac.training.patches import patch_batches
-from neckfrac.training.segmenting import imitate_prior, segment_batches
-from neckfrac.training.slices import slice_batches
-from neckfrac.training.tasks import TASKS
-from neckfrac.training.vertebrae import imitate_mask, is_fractured, vertebra_batches, vertebra_loss
+from neckfrac_lab.training.batches import between_voxels, grained, turned
+from neckfrac_lab.training.locating import NO_DATA, cut_end, offset_targets
+from neckfrac_lab.training.overlap import dice_and_cross_entropy
+from neckfrac_lab.training.patches import patch_batches
+from neckfrac_lab.training.segmenting import imitate_prior, segment_batches
+from neckfrac_lab.training.slices import slice_batches
+from neckfrac_lab.training.tasks import TASKS
+from neckfrac_lab.training.vertebrae import imitate_mask, is_fractured, vertebra_batches, vertebra_loss
 from training_case import saved_twins
 
 
@@ -180,7 +180,7 @@ def test_pieces_of_a_vertebra_without_twin_or_break_lie_on_it(tmp_path):
 
 
 def test_pieces_show_the_same_of_a_part_of_the_sample_as_of_all_of_it(monkeypatch):
-    from neckfrac.training import patches
+    from neckfrac_lab.training import patches
 
     monkeypatch.setattr(patches, "another_look", lambda hu, generator: hu)
     monkeypatch.setattr(patches, "imitate_mask", lambda mask, generator: mask)
@@ -258,7 +258,7 @@ def test_voxels_of_a_vertebra_point_to_its_centre_and_far_thoracic_ones_do_not_c
 def test_model_two_learns_from_pieces_first_and_then_from_whole_vertebrae(tmp_path, monkeypatch):
     from dataclasses import replace
 
-    from neckfrac.training import train as training
+    from neckfrac_lab.training import train as training
 
     cache, seen = tmp_path / "cache" / "vertebrae", []
     cache.mkdir(parents=True)
@@ -285,7 +285,7 @@ def test_model_two_learns_from_pieces_first_and_then_from_whole_vertebrae(tmp_pa
 def test_the_eight_networks_of_model_one_begin_as_the_one_that_learned_from_pieces(tmp_path, monkeypatch):
     from dataclasses import replace
 
-    from neckfrac.training import train as training
+    from neckfrac_lab.training import train as training
 
     cache = tmp_path / "cache" / "vertebrae"
     cache.mkdir(parents=True)
@@ -315,7 +315,7 @@ def test_the_eight_networks_of_model_one_begin_as_the_one_that_learned_from_piec
 
 def test_three_planes_begin_with_what_model_two_has_learned(tmp_path):
     from neckfrac.errors import InputError
-    from neckfrac.training.train import begin_as, trainer_for
+    from neckfrac_lab.training.train import begin_as, trainer_for
 
     cpu, beginning = torch.device("cpu"), TASKS["planes"].begins_as
     planes = trainer_for("planes", tmp_path, device=cpu)

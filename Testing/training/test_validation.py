@@ -11,14 +11,14 @@ import torch
 from neckfrac.bundles.bundle import load_bundle
 from neckfrac.errors import InputError
 from neckfrac.progress import Progress
-from neckfrac.training import train as training
-from neckfrac.training.cache import TENTH, SampleCache, Split
-from neckfrac.training.checkpoint import learned, read_about
-from neckfrac.training.export import export, how_far, trained
-from neckfrac.training.loop import Schedule, Trainer
-from neckfrac.training.tasks import TASKS, Beginning
-from neckfrac.training.three_planes import plane_batches
-from neckfrac.training.validation import BATCHES, Validation
+from neckfrac_lab.training import train as training
+from neckfrac_lab.training.cache import TENTH, SampleCache, Split
+from neckfrac_lab.training.checkpoint import learned, read_about
+from neckfrac_lab.training.export import export, how_far, trained
+from neckfrac_lab.training.loop import Schedule, Trainer
+from neckfrac_lab.training.tasks import TASKS, Beginning
+from neckfrac_lab.training.three_planes import plane_batches
+from neckfrac_lab.training.validation import BATCHES, Validation
 from safetensors.torch import load_file, save_file
 from torch import nn
 from training_case import vertebra
@@ -213,7 +213,7 @@ def test_a_fold_begins_as_the_same_fold_of_the_other_network(runs, monkeypatch):
 
 def test_folds_become_members_of_the_ensemble_each_with_a_weight(runs, tmp_path):
     from calibration_case import answer
-    from neckfrac.evaluation.calibrate import calibrate, calibration_networks
+    from neckfrac_lab.training.calibrate import calibrate, calibration_networks
     from tiny_networks import write_models
 
     models = write_models(tmp_path / "models")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..evaluation.compare import Comparison, Disagreement
-from ..evaluation.surfaces import DistanceSurface, poly_data
+from ..comparison.compare import Comparison, Disagreement
+from ..comparison.surfaces import DistanceSurface, poly_data
 from .all_or_nothing import all_or_nothing
 from .hierarchy import place, remove_nodes
 from .mrml import LPS_TO_RAS, table_of

@@ -15,11 +15,18 @@ from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.bundles.bundle import load_bundle
 from neckfrac.cli import main
 from neckfrac.errors import InputError
-from neckfrac.evaluation.fractures import cases, evaluate
-from neckfrac.evaluation.fractures.boxes import Marked
-from neckfrac.evaluation.fractures.card import in_words, record_fractures
-from neckfrac.evaluation.fractures.cases import Case, Known, folder_cases, known, simulated_cases, span
-from neckfrac.evaluation.fractures.evaluate import (
+from neckfrac.findings import Analysis, Box, StudyIdentity
+from neckfrac.intake.study import Study
+from neckfrac.pipeline.combine import OPERATING_POINTS, PATIENT, Ensemble, Member
+from neckfrac.pipeline.engine import Networks
+from neckfrac.progress import Progress
+from neckfrac.truth import read_truth
+from neckfrac.volume import CTVolume
+from neckfrac_lab.evaluation.fractures import cases, evaluate
+from neckfrac_lab.evaluation.fractures.boxes import Marked
+from neckfrac_lab.evaluation.fractures.card import in_words, record_fractures
+from neckfrac_lab.evaluation.fractures.cases import Case, Known, folder_cases, known, simulated_cases, span
+from neckfrac_lab.evaluation.fractures.evaluate import (
     RECORDS,
     REPORT,
     RESULT,
@@ -28,24 +35,18 @@ from neckfrac.evaluation.fractures.evaluate import (
     evaluate_simulated_fractures,
     vertebra_boxes,
 )
-from neckfrac.evaluation.fractures.evaluate import run as run_road
-from neckfrac.evaluation.fractures.pictures import ANSWERED, TRUE, draw, picture_name
-from neckfrac.evaluation.fractures.report import report
-from neckfrac.evaluation.fractures.rsna import is_rsna, rsna_cases
-from neckfrac.evaluation.fractures.summary import summarise, worst
-from neckfrac.findings import Analysis, Box, StudyIdentity
-from neckfrac.intake.study import Study
-from neckfrac.pipeline.combine import OPERATING_POINTS, PATIENT, Ensemble, Member
-from neckfrac.pipeline.engine import Networks
-from neckfrac.progress import Progress
-from neckfrac.simulate.export import export_nrrd, read_truth, truth_of
-from neckfrac.simulate.fractures.fracture import make_fracture
-from neckfrac.simulate.graft import SOURCE
-from neckfrac.simulate.rsna_layout import write_rsna_layout
-from neckfrac.simulate.scanner import Scanner
-from neckfrac.simulate.study import Grid, Variation, simulate_study
-from neckfrac.training.rsna import RSNAData
-from neckfrac.volume import CTVolume
+from neckfrac_lab.evaluation.fractures.evaluate import run as run_road
+from neckfrac_lab.evaluation.fractures.pictures import ANSWERED, TRUE, draw, picture_name
+from neckfrac_lab.evaluation.fractures.report import report
+from neckfrac_lab.evaluation.fractures.rsna import is_rsna, rsna_cases
+from neckfrac_lab.evaluation.fractures.summary import summarise, worst
+from neckfrac_lab.simulate.export import export_nrrd, truth_of
+from neckfrac_lab.simulate.fractures.fracture import make_fracture
+from neckfrac_lab.simulate.graft import SOURCE
+from neckfrac_lab.simulate.rsna_layout import write_rsna_layout
+from neckfrac_lab.simulate.scanner import Scanner
+from neckfrac_lab.simulate.study import Grid, Variation, simulate_study
+from neckfrac_lab.training.rsna import RSNAData
 from pipeline_phantom import knowing, phantom
 from simulate.conftest import make_toy_neck
 from tiny_networks import write_models

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from neckfrac.evaluation.fractures.boxes import (
+from neckfrac.findings import Box
+from neckfrac_lab.evaluation.fractures.boxes import (
     Judged,
     Marked,
     at_operating_point,
@@ -18,7 +19,7 @@ from neckfrac.evaluation.fractures.boxes import (
     judge,
     overlap,
 )
-from neckfrac.evaluation.fractures.metrics import (
+from neckfrac_lab.evaluation.fractures.metrics import (
     best_constant,
     calls,
     competition_loss,
@@ -33,8 +34,7 @@ from neckfrac.evaluation.fractures.metrics import (
     weighted_auc,
     weighted_sensitivity_at,
 )
-from neckfrac.evaluation.metrics import auc
-from neckfrac.findings import Box
+from neckfrac_lab.evaluation.metrics import auc
 
 answers = st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=2, max_size=30)
 

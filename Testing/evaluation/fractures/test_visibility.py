@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from neckfrac.evaluation.fractures.visibility import SEEN, UNSEEN, visibility
-from neckfrac.simulate.scanner import Scanner
-from neckfrac.simulate.study import SimulatedStudy
 from neckfrac.volume import CTVolume
+from neckfrac_lab.evaluation.fractures.visibility import SEEN, UNSEEN, visibility
+from neckfrac_lab.simulate.scanner import Scanner
+from neckfrac_lab.simulate.study import SimulatedStudy
 
 
 def scans(gap_hu, noise=10.0, thick=3):

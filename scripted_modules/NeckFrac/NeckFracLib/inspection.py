@@ -44,8 +44,8 @@ def compareArguments(volumeNode, segmentationNode, referenceNode, folder):
 
 def takeIn(folder, volumeNode):
     """Put what the worker found into the scene, in place of an earlier comparison; the Comparison."""
-    from neckfrac.evaluation.compare import Comparison, Disagreement
-    from neckfrac.evaluation.surfaces import read_surfaces
+    from neckfrac.comparison.compare import Comparison, Disagreement
+    from neckfrac.comparison.surfaces import read_surfaces
     from neckfrac.jobs import COMPARISON, DISAGREEMENT, SURFACES
     from neckfrac.output.comparison import add_comparison
 

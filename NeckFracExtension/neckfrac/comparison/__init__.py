@@ -1,0 +1,1 @@
+"""One segmentation against another: overlap, surface distance, plausibility, names."""

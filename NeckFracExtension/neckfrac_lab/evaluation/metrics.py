@@ -1,0 +1,68 @@
+"""Figures for a set of probabilities and truths, never without what doing nothing clever would score."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def auc(probabilities: np.ndarray, truths: np.ndarray) -> float | None:
+    """Area under the ROC curve; None when only one class is there."""
+    import torch
+    from monai.metrics import compute_roc_auc
+
+    truths = np.asarray(truths, dtype=bool)
+    if truths.all() or not truths.any():
+        return None
+    return float(compute_roc_auc(torch.as_tensor(np.asarray(probabilities)), torch.as_tensor(truths.astype(int))))
+
+
+def at_threshold(probabilities: np.ndarray, truths: np.ndarray, threshold: float) -> dict[str, float | None]:
+    """Sensitivity, specificity, F1 and F2 of calling what reaches the threshold; None where undefined."""
+    truths = np.asarray(truths, dtype=bool)
+    called = np.asarray(probabilities) >= threshold
+    hits, misses = int((called & truths).sum()), int((~called & truths).sum())
+    false, right = int((called & ~truths).sum()), int((~called & ~truths).sum())
+
+    def f_score(beta: float) -> float:
+        weight = beta**2
+        total = (1 + weight) * hits + weight * misses + false
+        return (1 + weight) * hits / total if total else 0.0
+
+    return {
+        "sensitivity": hits / (hits + misses) if hits + misses else None,
+        "specificity": right / (right + false) if right + false else None,
+        "f1": f_score(1),
+        "f2": f_score(2),
+    }
+
+
+def summary(probabilities: np.ndarray, truths: np.ndarray, threshold: float) -> dict[str, object]:
+    """AUC and the figures at the threshold, beside the always-positive baseline."""
+    return {
+        "n": len(truths),
+        "fractured": int(np.sum(truths)),
+        "auc": auc(probabilities, truths),
+        "threshold": threshold,
+        **at_threshold(probabilities, truths, threshold),
+        "always positive": at_threshold(np.ones(len(truths)), truths, 0.5),
+    }
+
+
+def choose(
+    sensitivities: np.ndarray, specificities: np.ndarray, *, sensitivity: float | None = None,
+    specificity: float | None = None, beta: float | None = None, prevalence: float = 0.5,
+) -> int:  # fmt: skip
+    """Which of rising thresholds reaches a sensitivity or a specificity, or has the best F of `beta` at a prevalence.
+
+    Without any of these the best sum of both (Youden).
+    """
+    if sensitivity is not None:
+        return int(np.flatnonzero(sensitivities >= sensitivity)[-1])
+    if specificity is not None:
+        return int(np.flatnonzero(specificities >= specificity)[0])
+    if beta is not None:
+        found, wrong = prevalence * sensitivities, (1 - prevalence) * (1 - specificities)
+        missed = prevalence - found
+        # F of beta (van Rijsbergen 1979) from shares of all cases instead of counts.
+        return int(np.argmax((1 + beta**2) * found / ((1 + beta**2) * found + beta**2 * missed + wrong)))
+    return int(np.argmax(sensitivities + specificities))

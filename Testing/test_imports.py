@@ -1,0 +1,66 @@
+"""Imports run one way: no module of the engine imports what stands above it, and none the laboratory."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ENGINE = Path(__file__).parents[1] / "NeckFracExtension"
+# From the ground up; what stands in one line may import its own line and those above it in this table.
+LAYERS = (
+    ("__init__", "anatomy", "errors", "findings", "measurement", "quantities", "volume", "progress", "resources",
+     "truth", "marks", "folder_lock", "workspace"),
+    ("intake", "networks"),
+    ("bundles",),
+    ("pipeline",),
+    ("comparison", "output"),
+    ("jobs", "study_job", "batch", "worker", "terminal", "demo", "server"),
+    ("commands",),
+    ("cli",),
+)  # fmt: skip
+LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names}
+
+
+def imports_of(file, package):
+    """Every module of the project that a file imports, anywhere in it, with its full name."""
+    here = (package, *file.relative_to(ENGINE / package).with_suffix("").parts)
+    base = here[:-1]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            start = base[: len(base) - node.level + 1] if node.level else ()
+            module = ".".join([*start, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def arrows_back(package="neckfrac"):
+    for file in sorted((ENGINE / package).rglob("*.py")):
+        own = file.relative_to(ENGINE / package).parts[0].removesuffix(".py")
+        for name in imports_of(file, package):
+            parts = name.split(".")
+            if parts[0] == "neckfrac_lab":
+                yield f"{file.relative_to(ENGINE)}: {name}"
+            elif parts[0] == "neckfrac" and len(parts) > 1 and parts[1] in LAYER_OF:
+                if LAYER_OF[parts[1]] > LAYER_OF[own]:
+                    yield f"{file.relative_to(ENGINE)}: {name}"
+
+
+def test_every_module_of_the_engine_has_its_layer():
+    there = {path.name.removesuffix(".py") for path in (ENGINE / "neckfrac").iterdir() if path.name != "__pycache__"}
+    assert {name for name in there if not name.startswith("py.")} == set(LAYER_OF)
+
+
+def test_no_import_of_the_engine_runs_back():
+    assert list(arrows_back()) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["from neckfrac_lab.simulate import study", "from ..server.app import x", "import neckfrac.cli"]
+)
+def test_an_import_that_runs_back_is_seen(line, monkeypatch, tmp_path):
+    file = tmp_path / "neckfrac" / "intake" / "new.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"def f():\n    {line}\n", encoding="utf-8")
+    monkeypatch.setattr(f"{__name__}.ENGINE", tmp_path)
+    assert len(list(arrows_back())) == 1
