@@ -1,5 +1,7 @@
 """What all tests of the module share."""
 
+import gc
+
 import pytest
 
 
@@ -16,3 +18,12 @@ def vtk_is_content(request):
     marker = request.node.get_closest_marker("vtk_complains")
     with no_vtk_complaints(marker.args if marker else ()):
         yield
+
+
+@pytest.fixture(autouse=True)
+def widgets_are_freed_in_their_own_thread():
+    """Python's collector runs in whichever thread asks for memory: a reader thread that frees widgets ends Python."""
+    gc.disable()
+    yield
+    gc.collect()
+    gc.enable()
