@@ -2,10 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A file of tests stays in one process, and each process computes with one thread: two would wait for each other.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=Testing/server --numprocesses auto --maxprocesses 8 --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUTF8 = 1
 
-.PHONY: demo serve test test-service bench lint clean
+.PHONY: demo serve test test-all test-service bench lint clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("NeckFrac needs Python 3.11 or later: make PYTHON=python3.11") if sys.version_info < (3, 11) else 0'
@@ -28,7 +30,11 @@ test-service: $(VENV)/service  ## The web service's tests; they want Orthanc, Ch
 
 test: $(VENV)/installed  ## Check style and run every test but those of the web service (test-service)
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest --ignore=Testing/server
+	$(PYTEST) -m "not slow"
+
+test-all: $(VENV)/installed  ## Those that test leaves out for their time as well; when weights or networks have changed
+	$(BIN)/ruff check .
+	$(PYTEST)
 
 bench: $(VENV)/installed  ## Stage times, peak memory and the ratio to a plain MONAI sliding window
 	$(BIN)/neckfrac bench

@@ -15,7 +15,7 @@ class FakeEngine:
     def __init__(self):
         self.seen = []
 
-    def analyze(self, study, *, progress, operating_point="balanced", anchors=False):
+    def analyze(self, study, options, *, progress):
         probability = float(study.volume.voxels.max() - 1000) / 1000
         self.seen.append(study.identity.source)
         if probability < 0:
@@ -27,7 +27,7 @@ class FakeEngine:
         naming = Naming(False, "C3–C4", ("C4–C5",), 0.6, "Neither C1 nor C2 is in view.")
         progress.warn(f"Study {len(self.seen)}: the brightest voxel decides.")
         findings = Findings(
-            study.identity, tuple(levels), status, patient, {}, 0.5, operating_point,
+            study.identity, tuple(levels), status, patient, {}, 0.5, options.operating_point,
             warnings=tuple(progress.warnings), naming=naming if probability < 0.3 else Naming(),
         )  # fmt: skip
         empty = np.zeros(study.volume.shape, np.uint8)
@@ -45,4 +45,4 @@ def write_volume(path, probability, seed=0):
 
 def run(folder, results, engine=None, made_with="models", **options):
     engine = engine or FakeEngine()
-    return analyze_batch(find_studies(folder), results, lambda: engine, made_with=made_with, **options), engine
+    return analyze_batch(find_studies(folder), results, lambda options: engine, identity=made_with, **options), engine

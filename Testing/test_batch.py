@@ -153,7 +153,7 @@ def test_an_unexpected_failure_is_one_studys_row_and_the_engine_is_loaded_anew(t
     loaded = []
     studies = find_studies(tmp_path / "in")
     worklist = analyze_batch(
-        studies, tmp_path / "out", lambda: loaded.append(FakeEngine()) or loaded[-1], made_with=""
+        studies, tmp_path / "out", lambda options: loaded.append(FakeEngine()) or loaded[-1], identity=""
     )  # fmt: skip
     assert [row.error for row in worklist.rows] == ["", "Unexpected ValueError: no luck"] and len(loaded) == 2
 
@@ -264,7 +264,7 @@ def test_the_command_writes_the_worklist_shows_it_and_goes_on(tmp_path, models, 
 
 
 def test_a_batch_in_which_no_study_has_a_result_exits_with_1(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("neckfrac.pipeline.analyze.Engine", lambda *_: FakeEngine())
+    monkeypatch.setattr("neckfrac.pipeline.analyze.Engine", lambda **_: FakeEngine())
     write_series(tmp_path / "in" / "mr", head(), Modality="MR")
     (tmp_path / "in" / "gone").symlink_to(tmp_path / "nowhere")
     (tmp_path / "in" / "empty").mkdir()

@@ -86,21 +86,21 @@ def test_a_fault_before_the_analysis_is_a_row_too_also_when_the_batch_goes_on(th
 
 @pytest.mark.usefixtures("undrawn")
 def test_networks_that_can_not_be_loaded_end_the_batch_at_once_but_not_once_they_were(three, tmp_path):
-    def load():
+    def load(options):
         raise InputError("There is no network.")
 
     with pytest.raises(InputError, match="no network"):
-        analyze_batch(find_studies(three), tmp_path / "out", load, made_with="")
+        analyze_batch(find_studies(three), tmp_path / "out", load, identity="")
     engines = []
 
-    def load_once():
+    def load_once(options):
         engines.append(1)
         if len(engines) == 2:
             raise MemoryError
         return FakeEngine()
 
     write_volume(three / "a.nrrd", -0.2)
-    worklist = analyze_batch(find_studies(three), tmp_path / "out", load_once, made_with="")
+    worklist = analyze_batch(find_studies(three), tmp_path / "out", load_once, identity="")
     assert [bool(row_of(worklist, f"{name}.nrrd").error) for name in "abc"] == [True, True, False]
 
 

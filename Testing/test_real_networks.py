@@ -10,6 +10,7 @@ from neckfrac.anatomy import LEVEL_BY_NAME, LEVEL_NAMES, LEVELS
 from neckfrac.demo import sample_paths
 from neckfrac.findings import NOT_SEEN
 from neckfrac.intake.study import Study, read_study
+from neckfrac.options import AnalysisOptions
 from neckfrac.pipeline.analyze import Engine
 from neckfrac.progress import Progress
 from neckfrac.volume import CTVolume
@@ -92,7 +93,7 @@ def test_the_same_study_gives_the_same_findings_in_other_stored_axes():
 
 
 def test_probabilities_do_not_depend_on_the_operating_point():
-    sensitive = engine().analyze(sample(), operating_point="sensitive").findings
+    sensitive = engine().analyze(sample(), AnalysisOptions("sensitive")).findings
     for one, two in zip(analysis().findings.levels, sensitive.levels, strict=True):
         assert one.probability == pytest.approx(two.probability, abs=1e-6)
         assert two.threshold <= one.threshold
@@ -116,6 +117,7 @@ def test_a_phantom_is_no_neck(seed):
     assert not located.found and not labels.any()
 
 
+@pytest.mark.slow
 def test_on_a_real_head_every_landmark_lies_in_its_level():
     if not HEAD.is_dir():
         pytest.skip(f"the Visible Human head is not at {HEAD}")

@@ -22,7 +22,7 @@ FAILURES = {"internal": ValueError, "memory": MemoryError, "missing": ImportErro
 
 class FakeEngine:
     """Stands in for the networks: labels one voxel and behaves as the study's description says."""
-    def analyze(self, study, *, operating_point, anchors, progress):
+    def analyze(self, study, options, *, progress):
         kind = study.identity.study_description
         with progress.stage("Pretending", until=1.0):
             if kind == "slow":
@@ -39,10 +39,10 @@ class FakeEngine:
         labels = np.zeros(study.volume.shape, np.uint8)
         labels[1, 2, 3] = 4
         levels = tuple(VertebraFinding(name, "not seen") for name in LEVEL_NAMES)
-        findings = Findings(study.identity, levels, "not seen", None, {}, 0.5, operating_point)
-        return Analysis(study.volume, labels, labels * 60, findings, labels * 2 if anchors else None)
+        findings = Findings(study.identity, levels, "not seen", None, {}, 0.5, options.operating_point)
+        return Analysis(study.volume, labels, labels * 60, findings, labels * 2 if options.anchors else None)
 
-main(engine_factory=lambda **options: FakeEngine())
+main(engine_factory=lambda options: FakeEngine())
 '''
 
 

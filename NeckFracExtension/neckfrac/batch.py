@@ -19,6 +19,7 @@ from .errors import Cancelled, InputError, NeckFracError, first_line
 from .findings import as_text
 from .intake.many import FoundStudy
 from .marks import is_result
+from .options import AnalysisOptions
 from .output.folder import write_result
 from .output.worklist import Worklist, WorklistRow
 from .progress import Progress
@@ -36,23 +37,23 @@ BATCH = "neckfrac-batch"  # what a folder of results is claimed by; nothing gets
 class Analyzer(Protocol):
     """What a batch needs of `pipeline.analyze.Engine`."""
 
-    def analyze(self, study: Any, *, progress: Progress, **options: Any) -> Analysis: ...
+    def analyze(self, study: Any, options: AnalysisOptions, *, progress: Progress) -> Analysis: ...
 
 
-def made_with(models_dir: Path | None, leave_out: Sequence[str], options: dict[str, Any]) -> str:
+def made_with(options: AnalysisOptions) -> str:
     """SHA-256 of all that a result depends on besides its study: weights, ensemble, options, NeckFrac's version.
 
     Reads the bundles' metadata only. Raises InputError for a damaged bundle.
     """
     from .bundles.library import ensemble_file, installed, model_folders
 
-    folders = model_folders(models_dir)
-    models = {b.name: b.settings["weights_sha256"] for b in installed(folders) if b.name not in leave_out}
+    folders = model_folders(options.models_dir)
+    models = {b.name: b.settings["weights_sha256"] for b in installed(folders) if b.name not in options.leave_out}
     ensemble = ensemble_file(folders)
     told = {
         "models": models,
         "ensemble": hashlib.sha256(ensemble.read_bytes()).hexdigest() if ensemble.exists() else "",
-        "options": options,
+        "options": options.result_depends_on(),
         "version": __version__,
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
@@ -61,23 +62,25 @@ def made_with(models_dir: Path | None, leave_out: Sequence[str], options: dict[s
 def analyze_batch(
     studies: Sequence[FoundStudy],
     results: Path,
-    load_engine: Callable[[], Analyzer],
+    load_engine: Callable[[AnalysisOptions], Analyzer],
+    options: AnalysisOptions = AnalysisOptions(),  # noqa: B008 - frozen
     *,
-    made_with: str,
-    options: dict[str, Any] | None = None,
+    identity: str | None = None,
     again: bool = False,
     progress: Progress | None = None,
     on_row: Callable[[WorklistRow], None] | None = None,
 ) -> Worklist:
     """Analyse each study into a folder of its own below `results` and keep the worklist there up to date.
 
-    load_engine: called when the first study needs it. options: for `Engine.analyze`. on_row: told each new row. A
-    study that has a whole result, from the same files and `made_with` the same, is passed over unless `again`. A study
+    load_engine: called when the first study needs it. identity: what results depend on besides their studies;
+    default: `made_with(options)`. on_row: told each new row. A study that has a whole result, from the same files and
+    of the same identity, is passed over unless `again`. A study
     without a result, whatever the reason, becomes a row with the error, and is tried again by the next run. Raises
     Cancelled: what was finished stays, and the worklist tells it; InputError when another batch is writing there, or
     when at the end the worklist can't be written.
     """
     progress, results = progress or Progress(), Path(results).absolute()
+    identity = made_with(options) if identity is None else identity
     with claimed_results(results) as workspace:
         worklist = Worklist.read(results)
         worklist.write(workspace.new)
@@ -95,7 +98,7 @@ def analyze_batch(
             share = number / len(studies), (number + 1) / len(studies)
             own = progress.apart(f"{number + 1} of {len(studies)}", *share)
             own.step(0.0)
-            row = WorklistRow(study.name, study.source, "", made_with=made_with)
+            row = WorklistRow(study.name, study.source, "", made_with=identity)
             began = time.perf_counter()
             try:
                 earlier = worklist.of(study.source)
@@ -108,8 +111,8 @@ def analyze_batch(
                 if engine is None:
                     with own.stage("Loading the networks", until=0.04):
                         loading = not loaded
-                        engine, loaded, loading = load_engine(), True, False
-                analysis = _analysis(study, engine, options or {}, own)
+                        engine, loaded, loading = load_engine(options), True, False
+                analysis = _analysis(study, engine, options, own)
                 place = {"overwrite": earlier is not None, "inputs": {path.parent for path in study.files}}
                 write_result(analysis, results / row.result, progress=own, **place)
                 row = row.with_findings(analysis.findings, time.perf_counter() - began)
@@ -148,12 +151,12 @@ def claimed_results(results: Path) -> Iterator[Workspace]:
         workspace.close()
 
 
-def _analysis(study: FoundStudy, engine: Analyzer, options: dict[str, Any], progress: Progress) -> Analysis:
+def _analysis(study: FoundStudy, engine: Analyzer, options: AnalysisOptions, progress: Progress) -> Analysis:
     from .intake.study import read_study
 
     with progress.stage("Reading the study", until=0.1):
         loaded = read_study(study.files[0] if len(study.files) == 1 else study.files, progress=progress)
-    return engine.analyze(loaded, **options, progress=progress.share(0.1, 0.7))
+    return engine.analyze(loaded, options, progress=progress.share(0.1, 0.7))
 
 
 def _same(row: WorklistRow, earlier: WorklistRow) -> bool:

@@ -13,7 +13,7 @@ import typer
 
 from . import DISCLAIMER, __version__
 from .commands import batch, compare, models, serve, token
-from .commands.options import Device, Json, LeaveOut, Models, Overwrite, Quiet, Threads
+from .commands.options import Device, Explain, Json, LeaveOut, Member, Models, OperatingPoint, Overwrite, Quiet, Threads
 
 LABORATORY = "neckfrac_lab"  # adds its commands where it is installed; nothing else of neckfrac knows of it
 
@@ -33,11 +33,11 @@ def analyze(
     models: Models = None,
     series: Annotated[str | None, typer.Option(help="Series UID or number, where there are several.")] = None,
     threads: Threads = None,
-    operating_point: Annotated[str, typer.Option(help="sensitive, balanced or specific.")] = "balanced",
+    operating_point: OperatingPoint = "balanced",
     anchors: Annotated[bool, typer.Option("--anchors", help="Segment T1 and the skull base as well.")] = False,
     labels: Annotated[Path | None, typer.Option(help="Take these levels, 1 to 7, instead of segmenting.")] = None,
-    explain: Annotated[str, typer.Option(help="What draws the heat: heat, grad-cam or smooth-grad.")] = "heat",
-    member: Annotated[str | None, typer.Option(help="Whose heat; default: the network that weighs most.")] = None,
+    explain: Explain = "heat",
+    member: Member = None,
     dicom: Annotated[bool, typer.Option("--dicom", help="DICOM Segmentation and report as well.")] = False,
     leave_out: LeaveOut = None,
     overwrite: Overwrite = False,
@@ -45,11 +45,16 @@ def analyze(
     json_progress: Json = False,
 ) -> None:
     """Segment C1 to C7, look for fractures, write a Slicer scene, a report and tables."""
+    from .options import AnalysisOptions
     from .output.folder import write_result
     from .terminal import show_findings, shown_progress
     from .workspace import claimed
 
     inputs = [*study, *([labels] if labels else [])]
+    options = AnalysisOptions(
+        operating_point, anchors, explain, member, device=device, models_dir=models, threads=threads,
+        leave_out=tuple(leave_out or ()),
+    )  # fmt: skip
     with (
         shown_progress(quiet=quiet, as_json=json_progress) as progress,
         claimed(output, overwrite=overwrite, inputs=inputs) as workspace,
@@ -64,12 +69,12 @@ def analyze(
             loaded = read_study(source, series=series, progress=progress)
             dicom_source = source_of(source, loaded.identity) if dicom else None
         with progress.stage("Loading the networks", until=0.12):
-            engine = Engine(models, device, threads, tuple(leave_out or ()))
-        options = {"operating_point": operating_point, "anchors": anchors, "explain": explain, "member": member}
+            engine = Engine(**options.engine_arguments())
+        levels = None
         if labels:
-            options["labels"], warnings = read_labels(labels, loaded.volume)
+            levels, warnings = read_labels(labels, loaded.volume)
             loaded = loaded.with_warnings(warnings)
-        analysis = engine.analyze(loaded, **options, progress=progress.share(0.12, 0.7))
+        analysis = engine.analyze(loaded, options, labels=levels, progress=progress.share(0.12, 0.7))
         write_result(analysis, output, progress=progress, dicom=dicom_source, workspace=workspace)
     if not quiet and not json_progress:
         show_findings(analysis.findings, folder=output)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from . import study_job
 from .errors import InputError
 from .findings import Analysis, StudyIdentity
+from .options import AnalysisOptions
 from .progress import Progress
 from .workspace import whole_folder
 
@@ -30,7 +31,7 @@ Request = dict[str, Any]
 class EngineLike(Protocol):
     """What the jobs need of `pipeline.analyze.Engine`. labels is given only when the request has them."""
 
-    def analyze(self, study: Any, *, operating_point: str, anchors: bool, progress: Progress) -> Analysis: ...
+    def analyze(self, study: Any, options: AnalysisOptions, *, progress: Progress) -> Analysis: ...
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Desk:
     """
 
     progress: Progress
-    engine: Callable[[dict[str, Any]], EngineLike]
+    engine: Callable[[AnalysisOptions], EngineLike]
     tell: Callable[[dict[str, Any]], None]
 
 
@@ -56,25 +57,17 @@ def analyze(request: Request, desk: Desk) -> dict[str, Any]:
 
     volume: an uncompressed .npy of HU, [z, y, x]. affine: 4x4, voxel (i, j, k) to mm in LPS. identity: fields of
     `StudyIdentity`. labels: an .npy of uint8 on the same grid with C1...C7 (see `anatomy`), to be used instead of
-    segmenting. options: device, operating_point, models_dir, threads, anchors, leave_out, explain. The folder holds
+    segmenting. options: as `AnalysisOptions.from_dict` takes them. The folder holds
     labels.npy, heat.npy, findings.json, and anchors.npy when anchors were asked for and found.
     """
     result = Path(request["result"])
-    options = request.get("options") or {}
+    options = AnalysisOptions.from_dict(request.get("options"))
     with _result_folder(result) as folder:
         study = read_study(request)
-        how = how_to_analyze(options)
-        if request.get("labels"):
-            how["labels"] = read_array(Path(request["labels"]))
-        analysis = desk.engine(options).analyze(study, **how, progress=desk.progress)
+        given = {"labels": read_array(Path(request["labels"]))} if request.get("labels") else {}
+        analysis = desk.engine(options).analyze(study, options, **given, progress=desk.progress)
         write_result(analysis, folder)
     return {"result": str(result)}
-
-
-def how_to_analyze(options: dict[str, Any]) -> dict[str, Any]:
-    """What of a request's options is for `Engine.analyze`."""
-    how = {"operating_point": options.get("operating_point") or "balanced", "anchors": bool(options.get("anchors"))}
-    return {**how, "explain": options["explain"]} if options.get("explain") else how
 
 
 def batch(request: Request, desk: Desk) -> dict[str, Any]:
@@ -84,12 +77,10 @@ def batch(request: Request, desk: Desk) -> dict[str, Any]:
     unpack to, which whoever asks removes; the process may be killed. options: as for analyze. Tells an event
     ``worklist`` each time it has changed; stages begin with the study's number, "2 of 9: Locating the spine".
     """
-    from .batch import analyze_batch, made_with
+    from .batch import analyze_batch
     from .intake.many import find_studies
 
-    options, before = request.get("options") or {}, tempfile.tempdir
-    how = how_to_analyze(options)
-    models_dir = Path(options["models_dir"]) if options.get("models_dir") else None
+    options, before = AnalysisOptions.from_dict(request.get("options")), tempfile.tempdir
     try:
         tempfile.tempdir = request.get("scratch") or before
         with desk.progress.stage("Looking for studies", until=0.01):
@@ -97,9 +88,8 @@ def batch(request: Request, desk: Desk) -> dict[str, Any]:
         worklist = analyze_batch(
             studies,
             Path(request["results"]),
-            lambda: desk.engine(options),
-            made_with=made_with(models_dir, options.get("leave_out") or (), how),
-            options=how,
+            desk.engine,
+            options,
             again=bool(request.get("again")),
             progress=desk.progress,
             on_row=lambda row: desk.tell({"event": "worklist"}),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
 from .findings import Analysis
+from .options import AnalysisOptions
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ POSSIBLE = "when possible"
 class StudyOrder:
     """What is wanted of one study.
 
-    source: as `intake.study.read_study` takes it. folder: of the result. options: for `Engine.analyze`. dicom: write
+    source: as `intake.study.read_study` takes it. folder: of the result. options: also which networks. dicom: write
     DICOM Segmentation and Structured Report as well; "when possible" leaves them out of a study that is no DICOM or
     whose headers do not allow it. capture: the overview as a DICOM secondary capture, with the other DICOM results.
     name: what the result calls the study instead of its path.
@@ -34,14 +35,14 @@ class StudyOrder:
 
     source: Source
     folder: Path
-    options: dict[str, Any] = field(default_factory=dict)
+    options: AnalysisOptions = AnalysisOptions()
     series: str | None = None
     dicom: bool | str = False
     capture: bool = False
     name: str | None = None
 
 
-def analyze_files(order: StudyOrder, load_engine: Callable[[], Any], progress: Progress) -> Analysis:
+def analyze_files(order: StudyOrder, load_engine: Callable[[AnalysisOptions], Any], progress: Progress) -> Analysis:
     """Read the study, analyse it, write its result folder; the folder appears whole or not at all.
 
     Raises InputError for what can't be read, analysed or written; Cancelled when the progress says so.
@@ -57,8 +58,8 @@ def analyze_files(order: StudyOrder, load_engine: Callable[[], Any], progress: P
             study = replace(study, identity=replace(study.identity, source=order.name))
         series = _dicom_source(order, study.identity, progress) if order.dicom else None
     with progress.stage("Loading the networks", until=0.12):
-        engine = load_engine()
-    analysis = engine.analyze(study, **order.options, progress=progress.share(0.12, 0.7))
+        engine = load_engine(order.options)
+    analysis = engine.analyze(study, order.options, progress=progress.share(0.12, 0.7))
     try:
         write_result(analysis, order.folder, progress=progress, dicom=series)
     except InputError as error:
@@ -91,28 +92,23 @@ def study(request: Request, desk: Desk) -> dict[str, Any]:
     """Analyse one study from its files in ``upload``, a folder, into ``folder``, which does not exist yet.
 
     scratch: a folder for temporary files, which whoever asks removes; the process may be killed. name: what the
-    result calls the study. series, capture: see `StudyOrder`. options: as for analyze, and member. The ``done`` event
+    result calls the study. series, capture: see `StudyOrder`. options: as for analyze. The ``done`` event
     holds what a worklist shows, as ``summary``.
     """
-    from .jobs import how_to_analyze
-
-    options, before = request.get("options") or {}, tempfile.tempdir
-    how = how_to_analyze(options)
-    if options.get("member"):
-        how["member"] = options["member"]
+    options, before = AnalysisOptions.from_dict(request.get("options")), tempfile.tempdir
     files = sorted(path for path in Path(request["upload"]).iterdir() if not path.name.startswith("."))
     try:
         tempfile.tempdir = request.get("scratch") or before
         order = StudyOrder(
             files[0] if len(files) == 1 else files,
             Path(request["folder"]),
-            how,
+            options,
             request.get("series"),
             dicom=POSSIBLE,
             capture=bool(request.get("capture")),
             name=str(request.get("name") or ""),
         )
-        findings = analyze_files(order, lambda: desk.engine(options), desk.progress).findings
+        findings = analyze_files(order, desk.engine, desk.progress).findings
     finally:
         tempfile.tempdir = before
     return {"summary": summary(findings)}
@@ -137,5 +133,5 @@ def summary(findings: Any) -> dict[str, Any]:
 
 def warm(request: Request, desk: Desk) -> dict[str, Any]:
     """Load the networks, so that the first study need not wait for them. options: as for analyze."""
-    desk.engine(request.get("options") or {})
+    desk.engine(AnalysisOptions.from_dict(request.get("options")))
     return {}

@@ -26,13 +26,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import IO, Any
 
 from . import __version__
 from .bundles.library import model_folders, stamp
 from .errors import Cancelled, NeckFracError
 from .jobs import JOBS, Desk, EngineLike
+from .options import AnalysisOptions
 from .progress import Progress
 from .workspace import remove_unfinished
 
@@ -43,16 +43,14 @@ SECONDS_TO_END = 3.0
 SECONDS_BETWEEN_PROGRESS, LEAP = 0.05, 0.02
 SECONDS_BETWEEN_LOOKS = 1.0  # at how long nothing was asked
 
-EngineFactory = Callable[..., EngineLike]
+EngineFactory = Callable[[AnalysisOptions], EngineLike]
 
 
-def default_engine(
-    models_dir: Path | None, device: str, threads: int | None, leave_out: tuple[str, ...] = ()
-) -> EngineLike:
-    """The ensemble of the bundles in `models_dir` (None: the embedded ones, and the user's) without `leave_out`."""
+def default_engine(options: AnalysisOptions) -> EngineLike:
+    """The ensemble that the options name, on their device."""
     from .pipeline.analyze import Engine
 
-    return Engine(models_dir=models_dir, device=device, threads=threads, leave_out=leave_out)
+    return Engine(**options.engine_arguments())
 
 
 def error_kind(error: BaseException) -> str:
@@ -186,16 +184,13 @@ class Worker:
         finally:
             self._cancelled.pop(identifier, None)
 
-    def _warm_engine(self, options: dict[str, Any]) -> EngineLike:
-        models_dir = Path(options["models_dir"]) if options.get("models_dir") else None
-        leave_out = tuple(sorted(options.get("leave_out") or ()))
-        chosen = (models_dir, options.get("device") or "auto", options.get("threads"), leave_out)
-        installed = stamp(model_folders(models_dir))  # networks that were added or removed since count, too
+    def _warm_engine(self, options: AnalysisOptions) -> EngineLike:
+        chosen = tuple(options.engine_arguments().values())
+        installed = stamp(model_folders(options.models_dir))  # networks that were added or removed since count, too
         if self._engine is None or self._engine_options != (*chosen, installed):
             # The old networks go before the new ones come, so that both never share the memory.
             self._engine = None
-            names = ("models_dir", "device", "threads", "leave_out")
-            self._engine = self._engine_factory(**dict(zip(names, chosen, strict=True)))
+            self._engine = self._engine_factory(options)
             self._engine_options = (*chosen, installed)
         return self._engine
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.findings import Analysis, Box, Findings, StudyIdentity, VertebraFinding, patient_status
+from neckfrac.options import AnalysisOptions
 from neckfrac.progress import Progress
 
 BONE = 500  # HU
@@ -19,7 +20,7 @@ class StandInEngine:
         pass
 
     def analyze(
-        self, study: Any, *, progress: Progress, operating_point: str = "balanced", **_: Any
+        self, study: Any, options: AnalysisOptions | None = None, *, progress: Progress, labels: Any = None
     ) -> Analysis:  # fmt: skip
         """As `neckfrac.pipeline.analyze.Engine.analyze` does."""
         with progress.stage("Locating the spine", until=1.0):
@@ -34,7 +35,7 @@ class StandInEngine:
             levels[3] = VertebraFinding(**{**vars(seen), "region": region}).at(0.5)
         told = 0.7 if labels.any() else None
         findings = Findings(
-            identity, tuple(levels), patient_status(tuple(levels), told, 0.5), told, {}, 0.5, operating_point,
-            warnings=tuple(progress.warnings),
+            identity, tuple(levels), patient_status(tuple(levels), told, 0.5), told, {}, 0.5,
+            (options or AnalysisOptions()).operating_point, warnings=tuple(progress.warnings),
         )  # fmt: skip
         return Analysis(study.volume, labels, labels * 20, findings)

@@ -33,6 +33,7 @@ def test_studies_are_run_once_and_of_two_in_a_row_one_is_fractured(networks, tmp
     assert truths[0] is not False and truths[1] is False
 
 
+@pytest.mark.slow
 def test_people_of_calibration_and_of_evaluation_are_others():
     from neckfrac_lab.evaluation.fractures.cases import FIRST_SEED, PEOPLE, simulated_cases
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from neckfrac import cli
 from neckfrac.errors import InputError
+from neckfrac.options import GRAD_CAM, SMOOTH_GRAD
 from neckfrac.pipeline.engine import Networks
-from neckfrac.pipeline.saliency import GRAD_CAM, SMOOTH_GRAD
 from neckfrac_lab.evaluation import explanations
 from neckfrac_lab.evaluation.explanation_cases import (
     Vertebra,

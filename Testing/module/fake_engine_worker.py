@@ -32,7 +32,7 @@ def seen(name, probability, center):
 class FakeEngine:
     """Stands in for the networks."""
 
-    def analyze(self, study, *, operating_point, anchors, progress, labels=None):
+    def analyze(self, study, options, *, progress, labels=None):
         kind = Path(study.identity.source).name.split(".")[0]
         with progress.stage("Locating the spine", until=1.0):
             progress.step(0.3)
@@ -75,14 +75,14 @@ class FakeEngine:
         findings = Findings(
             study.identity, tuple(levels), "negative" if kind == "calm" else "positive", 0.9, {}, 0.5, "balanced",
             thresholds=thresholds,
-        ).at(operating_point)  # fmt: skip
+        ).at(options.operating_point)  # fmt: skip
         if kind == "uncertain":
             naming = Naming(False, "C3–C4", ("C4–C5",), 0.6, "Neither C1 nor C2 is in view.")
             findings = replace(findings, naming=naming, warnings=(naming.sentence(), "Another warning."))
         counted_from = np.zeros_like(labels)
         counted_from[2:6, 15:25, 20:30], counted_from[24:28, 15:25, 20:30] = T1, SKULL
-        return Analysis(study.volume, labels, labels * 20, findings, counted_from if anchors else None)
+        return Analysis(study.volume, labels, labels * 20, findings, counted_from if options.anchors else None)
 
 
 if __name__ == "__main__":
-    main(engine_factory=lambda **options: FakeEngine())
+    main(engine_factory=lambda options: FakeEngine())

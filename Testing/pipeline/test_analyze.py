@@ -12,8 +12,8 @@ from neckfrac.anatomy import LEVEL_NAMES, LEVELS
 from neckfrac.errors import Cancelled, InputError
 from neckfrac.findings import NEGATIVE, NOT_SEEN, POSITIVE, StudyIdentity
 from neckfrac.intake.study import Study
+from neckfrac.options import OPERATING_POINTS, AnalysisOptions
 from neckfrac.pipeline.analyze import Engine
-from neckfrac.pipeline.combine import OPERATING_POINTS
 from neckfrac.progress import Progress
 from neckfrac.volume import CTVolume
 from pipeline_phantom import (
@@ -189,7 +189,7 @@ def test_cancelling_between_the_members_is_not_taken_for_a_member_that_failed(en
 
 
 def test_the_operating_point_moves_thresholds_and_calls_but_no_probability(engine):
-    by_point = {p: engine.analyze(study(phantom()[0]), operating_point=p).findings for p in OPERATING_POINTS}
+    by_point = {p: engine.analyze(study(phantom()[0]), AnalysisOptions(p)).findings for p in OPERATING_POINTS}
     first = by_point["balanced"]
     for point, findings in by_point.items():
         assert findings.operating_point == point
@@ -203,7 +203,7 @@ def test_the_operating_point_moves_thresholds_and_calls_but_no_probability(engin
 
 
 def test_boxes_lie_at_their_vertebra(engine):
-    findings = engine.analyze(study(phantom()[0]), operating_point="sensitive").findings
+    findings = engine.analyze(study(phantom()[0]), AnalysisOptions("sensitive")).findings
     for level in findings.levels:
         assert np.all(level.box.size >= 6)
         # Half a block (8 mm high, 38 mm wide at most) and the reach of the heat around it.
@@ -218,7 +218,7 @@ def test_the_heat_lies_on_the_vertebrae_and_their_surface(upright):
 
 def test_an_unknown_operating_point_is_refused(engine):
     with pytest.raises(InputError, match="no operating point 'lucky'") as caught:
-        engine.analyze(study(phantom()[0]), operating_point="lucky")
+        engine.analyze(study(phantom()[0]), AnalysisOptions("lucky"))
     assert caught.value.exit_code == 2 and "sensitive, balanced, specific" in caught.value.advice
 
 
@@ -244,7 +244,7 @@ def test_the_studys_own_warnings_reach_the_findings(engine):
 
 
 def test_the_calls_at_another_operating_point_need_no_new_analysis(engine):
-    by_point = {p: engine.analyze(study(phantom()[0]), operating_point=p).findings for p in OPERATING_POINTS}
+    by_point = {p: engine.analyze(study(phantom()[0]), AnalysisOptions(p)).findings for p in OPERATING_POINTS}
     for start, goal in product(OPERATING_POINTS, repeat=2):
         moved = by_point[start].at(goal)
         assert replace(moved, timings={}) == replace(by_point[goal], timings={}), (start, goal)
@@ -288,7 +288,7 @@ def test_a_segmentation_that_can_not_be_used_is_refused(engine, labels, words):
 
 
 def test_what_is_said_of_the_levels_does_not_hang_on_the_anchors(engine, upright):
-    shown = engine.analyze(study(phantom()[0]), anchors=True)
+    shown = engine.analyze(study(phantom()[0]), AnalysisOptions(anchors=True))
     assert replace(shown.findings, timings={}) == replace(upright.findings, timings={})
     assert np.array_equal(shown.labels, upright.labels) and np.array_equal(shown.heat, upright.heat)
     assert shown.anchors is not None and shown.anchors.shape == shown.labels.shape

@@ -53,7 +53,10 @@ def find(volume, networks):
     return locate(*coarse(volume), progress=Progress(), **networks.arguments("locate"))
 
 
-@pytest.mark.parametrize("path", NECKS, ids=lambda path: path.name if path else "absent")
+EACH_NECK = [path if number < 2 else pytest.param(path, marks=pytest.mark.slow) for number, path in enumerate(NECKS)]
+
+
+@pytest.mark.parametrize("path", EACH_NECK, ids=lambda path: path.name if path else "absent")
 def test_twelve_radiotherapy_necks_have_seven_levels_in_order_about_the_cord(path, networks):
     volume, labels, found = located(path, networks)
     assert list(found.centers) == list(LEVEL_NAMES) and found.naming.certain
@@ -110,6 +113,7 @@ def test_a_slab_of_the_real_head_is_named_rightly_or_called_uncertain(heights, n
         assert right and found.naming.certain, "C2 is whole in view"
 
 
+@pytest.mark.slow
 def test_a_head_without_its_neck_and_a_chest_are_no_neck(networks):
     whole = head()
     low = int(whole.to_indices(np.array([250.0, 240.0, 1590.0]))[0])

@@ -10,13 +10,15 @@ from neckfrac.networks.sagittal_nine import SagittalNine
 from neckfrac.networks.slice_classifier import ModelOne
 from neckfrac.networks.three_planes import ThreePlanes
 from neckfrac.networks.vertebra_sequence import VertebraSequence
+from neckfrac.options import GRAD_CAM, SMOOTH_GRAD, AnalysisOptions
+from neckfrac.options import HEATMAP as HEAT
 from neckfrac.pipeline.classify import pool_slices
 from neckfrac.pipeline.combine import logit
 from neckfrac.pipeline.explain import level_heat
-from neckfrac.pipeline.explain_members import EXPLAIN, HEAT, explain_sagittal, explain_slices, explain_vertebrae, pooled
+from neckfrac.pipeline.explain_members import EXPLAIN, explain_sagittal, explain_slices, explain_vertebrae, pooled
 from neckfrac.pipeline.grids import FINE_SPACING, Lattice
 from neckfrac.pipeline.intensity import BONE_WINDOW, TISSUE_AND_BONE
-from neckfrac.pipeline.saliency import GRAD_CAM, SMOOTH_GRAD, Score, layer_to_look_at, saliency, twin
+from neckfrac.pipeline.saliency import Score, layer_to_look_at, saliency, twin
 from neckfrac.pipeline.segment import Segmented
 from neckfrac.progress import Progress
 from pipeline_phantom import knowing, phantom, stored, study
@@ -236,11 +238,11 @@ def engine(models):
 
 @pytest.fixture(scope="module")
 def usual(engine):
-    return engine.analyze(study(phantom()[0]), operating_point="sensitive")
+    return engine.analyze(study(phantom()[0]), AnalysisOptions("sensitive"))
 
 
-def explained(engine, volume, method, **options):
-    return engine.analyze(study(volume), operating_point="sensitive", explain=method, **options)
+def explained(engine, volume, method, progress=None, **options):
+    return engine.analyze(study(volume), AnalysisOptions("sensitive", explain=method, **options), progress=progress)
 
 
 @BOTH

@@ -29,7 +29,7 @@ SLOW, DIES, INTERNAL, MEMORY, DEAF = 601, 602, 603, 604, 605  # HU
 class FakeEngine:
     """Stands in for the networks."""
 
-    def analyze(self, study, *, progress, operating_point="balanced", anchors=False, explain="heat", member=None):
+    def analyze(self, study, options, *, progress):
         behaviour = int(study.volume.voxels.max())
         with progress.stage("Pretending", until=1.0):
             for step in range(1000 if behaviour == SLOW else 1):
@@ -56,10 +56,10 @@ class FakeEngine:
             known.findings,
             study=study.identity,
             geometry=geometry,
-            explanation="" if explain == "heat" else f"{explain} of a fake",
+            explanation="" if options.explain == "heat" else f"{options.explain} of a fake",
             warnings=tuple(progress.warnings),
         )
-        return Analysis(study.volume, labels, heat, findings.at(operating_point))
+        return Analysis(study.volume, labels, heat, findings.at(options.operating_point))
 
 
 really_write = folders.write_result
@@ -107,4 +107,4 @@ if __name__ == "__main__":
         neckfrac.jobs.JOBS["study"] = neckfrac.jobs.Job(light(float(sys.argv[2])), ("upload", "folder"))
     if "FAKE_DRAWN" in os.environ:
         folders.write_result = write_once
-    main(engine_factory=lambda **options: FakeEngine())
+    main(engine_factory=lambda options: FakeEngine())

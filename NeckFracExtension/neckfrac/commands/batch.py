@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Device, Json, LeaveOut, Models, Quiet, Threads
+from .options import Device, Explain, Json, LeaveOut, Member, Models, OperatingPoint, Quiet, Threads
 
 if TYPE_CHECKING:
+    from ..options import AnalysisOptions
     from ..output.worklist import Worklist
 
 
@@ -20,8 +21,10 @@ def batch(
     models: Models = None,
     leave_out: LeaveOut = None,
     threads: Threads = None,
-    operating_point: Annotated[str, typer.Option(help="sensitive, balanced or specific.")] = "balanced",
+    operating_point: OperatingPoint = "balanced",
     anchors: Annotated[bool, typer.Option("--anchors", help="Segment T1 and the skull base as well.")] = False,
+    explain: Explain = "heat",
+    member: Member = None,
     again: Annotated[bool, typer.Option("--again", help="Analyse anew what has a result already.")] = False,
     quiet: Quiet = False,
     json_progress: Json = False,
@@ -30,27 +33,28 @@ def batch(
 
     Exit code 1 when no study has a result.
     """
+    from ..options import AnalysisOptions
     from ..terminal import shown_progress
 
+    options = AnalysisOptions(
+        operating_point, anchors, explain, member, device=device, models_dir=models, threads=threads,
+        leave_out=tuple(leave_out or ()),
+    )  # fmt: skip
     with shown_progress(quiet=quiet, as_json=json_progress) as progress:
-        from ..batch import analyze_batch, claimed_results, made_with
+        from ..batch import analyze_batch, claimed_results
         from ..intake.many import find_studies
 
         with claimed_results(output):
             pass  # a place that can't be written is told before the search
         with progress.stage("Looking for studies", until=0.01):
             studies = find_studies(folder, progress)
-        options = {"operating_point": operating_point, "anchors": anchors}
-        left_out = tuple(leave_out or ())
 
-        def load_engine():
+        def load_engine(options: AnalysisOptions):
             from ..pipeline.analyze import Engine
 
-            return Engine(models, device, threads, left_out)
+            return Engine(**options.engine_arguments())
 
-        identity = made_with(models, left_out, options)
-        how = {"made_with": identity, "options": options, "again": again, "progress": progress}
-        worklist = analyze_batch(studies, output, load_engine, **how)
+        worklist = analyze_batch(studies, output, load_engine, options, again=again, progress=progress)
     if not quiet and not json_progress:
         show_worklist(worklist)
     if all(worklist.of(study.source).error for study in studies):

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError
 from ..findings import Analysis, Naming
+from ..options import AnalysisOptions
 from ..progress import Progress
-from .combine import OPERATING_POINTS
 from .engine import Networks
 
 if TYPE_CHECKING:
@@ -21,21 +20,16 @@ if TYPE_CHECKING:
 def analyze(
     study: Study,
     networks: Networks,
+    options: AnalysisOptions | None = None,
     *,
-    operating_point: str = "balanced",
-    anchors: bool = False,
-    explain: str = "heat",
-    member: str | None = None,
     labels: np.ndarray | None = None,
     progress: Progress | None = None,
 ) -> Analysis:
     """Findings, labels and heat map of one study, on the study's own grid.
 
     labels: levels that were segmented elsewhere or corrected by hand (1...7 are C1...C7, on the study's voxels); they
-    are taken as they are, and neither locating nor segmenting is done. anchors: T1 and the base of the skull are
-    segmented as well. explain: what draws the heat, one of `explain_members.METHODS`; boxes and probabilities stay as
-    they are. member: whose heat; see `member_to_explain`. Raises InputError for an unknown operating point,
-    explanation or member and for labels without a level, Cancelled when the progress says so.
+    are taken as they are, and neither locating nor segmenting is done. Raises InputError for a member that is unknown
+    or can't be explained so, and for labels without a level; Cancelled when the progress says so.
     """
     from .conclude import chain_warnings, conclude, level_probabilities, warn_all
     from .coverage import levels_in_view
@@ -48,11 +42,8 @@ def analyze(
     from .members import ask_members, heaviest_first
     from .segment import anchors_onto_volume, onto_volume, segment
 
-    if operating_point not in OPERATING_POINTS:
-        raise InputError(
-            f"There is no operating point {operating_point!r}.", advice=f"Choose {', '.join(OPERATING_POINTS)}."
-        )
-    explained = member_to_explain(networks, explain, member)
+    options = options or AnalysisOptions()
+    explained = member_to_explain(networks, options.explain, options.member)
     progress = progress or Progress()
     warn_all(progress, study.warnings)
     # The results have the study's own axes; every step works on views of them along L, P, S.
@@ -72,12 +63,13 @@ def analyze(
             located = locate(*coarse(volume), progress=progress, **networks.arguments("locate"))
         if not located.found:
             progress.warn(f"No cervical spine found. {located.reason}")
-            return Analysis(study.volume, labels, heat, conclude(study, networks, operating_point, progress))
+            return Analysis(study.volume, labels, heat, conclude(study, networks, options.operating_point, progress))
 
         with progress.stage("Segmenting the vertebrae", until=0.65):
-            segmented = segment(volume, located, progress=progress, anchors=anchors, **networks.arguments("segment"))
+            arguments = {**networks.arguments("segment"), "anchors": options.anchors}
+            segmented = segment(volume, located, progress=progress, **arguments)
             onto_volume(segmented, volume, reorientation.apply(labels))
-            if anchors:
+            if options.anchors:
                 shown = np.zeros_like(labels)
                 anchors_onto_volume(segmented, volume, reorientation.apply(shown))
             shares, seen = levels_in_view(segmented)
@@ -99,12 +91,12 @@ def analyze(
         with progress.stage("Explaining", until=1.0):
             suspected = networks.ensemble.suspected(probabilities)
             into = reorientation.apply(heat)
-            explanation = redraw(segmented, networks, explained, suspected, explain, volume, into, progress)
+            explanation = redraw(segmented, networks, explained, suspected, options.explain, volume, into, progress)
 
     findings = conclude(
         study,
         networks,
-        operating_point,
+        options.operating_point,
         progress,
         centers=segmented.centers(seen),
         shares=shares,
@@ -124,11 +116,8 @@ class Engine(Networks):
     def analyze(
         self,
         study: Study,
+        options: AnalysisOptions | None = None,
         *,
-        operating_point: str = "balanced",
-        anchors: bool = False,
-        explain: str = "heat",
-        member: str | None = None,
         labels: np.ndarray | None = None,
         progress: Progress | None = None,
     ) -> Analysis:
@@ -136,6 +125,5 @@ class Engine(Networks):
         from .memory import as_memory_allows
 
         progress = progress or Progress()
-        how = {"operating_point": operating_point, "anchors": anchors, "explain": explain, "member": member}
-        run = partial(analyze, study, self, **how, labels=labels, progress=progress)
+        run = partial(analyze, study, self, options, labels=labels, progress=progress)
         return as_memory_allows(run, self, progress)

@@ -12,8 +12,8 @@ from typing import Any
 
 from ..anatomy import LEVEL_NAMES, N_LEVELS
 from ..errors import InputError
+from ..options import OPERATING_POINTS
 
-OPERATING_POINTS = ("sensitive", "balanced", "specific")
 PATIENT = "patient"
 LEVELS_MEMBER = "levels"  # stands for 1 - prod(1 - p) among the patient's members
 PREVALENCE = 0.05  # of fractured patients among those scanned, for which probabilities hold unless told otherwise

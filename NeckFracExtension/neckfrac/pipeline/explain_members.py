@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from ..anatomy import LEVEL_NAMES
 from ..errors import Cancelled, InputError, first_line
+from ..options import GRAD_CAM, HEATMAP, SMOOTH_GRAD
 from ..progress import Progress
 from ..volume import CTVolume
 from .classify import SHARPNESS, Opinion, field_corners, present
@@ -19,15 +20,13 @@ from .explain import draw
 from .grids import AIR, Lattice, resample
 from .intensity import Intensity
 from .sagittal import lattice_of_planes, nine_planes, shown
-from .saliency import GRAD_CAM, SMOOTH_GRAD, Score, Watched, saliency
+from .saliency import Score, Watched, saliency
 from .segment import Segmented
 
 if TYPE_CHECKING:
     from .engine import Networks
 
-HEAT = "heat"
-TITLES = {HEAT: "Heat map", GRAD_CAM: "Grad-CAM", SMOOTH_GRAD: "SmoothGrad"}
-METHODS = tuple(TITLES)
+TITLES = {HEATMAP: "Heat map", GRAD_CAM: "Grad-CAM", SMOOTH_GRAD: "SmoothGrad"}
 N_MASKS = 1  # the last channels of a vertebra's crop: no picture, so neither noise nor heat belongs on them
 
 LevelHeat = dict[str, tuple[VertebraCrop, np.ndarray]]
@@ -36,13 +35,11 @@ LevelHeat = dict[str, tuple[VertebraCrop, np.ndarray]]
 def member_to_explain(networks: Networks, method: str, member: str | None) -> str | None:
     """Whose heat is drawn: the member asked for, else the one that weighs most; None: the members' own heat maps.
 
-    Raises InputError for an unknown method or member, or a member that the method can't explain.
+    Raises InputError for an unknown member, or one that the method can't explain.
     """
-    if method not in METHODS:
-        raise InputError(f"There is no explanation {method!r}.", advice=f"Choose {', '.join(METHODS)}.")
     if member is not None and member not in networks.members:
         raise InputError(f"There is no member {member!r}.", advice=f"Choose {', '.join(networks.members)}.")
-    if method == HEAT and member is None:
+    if method == HEATMAP and member is None:
         return None
     known = [name for name, bundle in networks.members.items() if can_explain(bundle.step, method)]
     if not known or member not in (None, *known):
@@ -55,13 +52,13 @@ def member_to_explain(networks: Networks, method: str, member: str | None) -> st
 
 def can_explain(step: str, method: str) -> bool:
     """Whether members of a step can be explained so: Model I has no heat map of its own."""
-    return step in EXPLAIN and (method, step) != (HEAT, "slices")
+    return step in EXPLAIN and (method, step) != (HEATMAP, "slices")
 
 
 def explain_levels(
     segmented: Segmented, networks: Networks, member: str, levels: list[str], method: str, progress: Progress
 ) -> LevelHeat:
-    """A member's heat (0...1) on its crop of each level that is there; but for HEAT, 1 at each level's hottest place.
+    """A member's heat (0...1) on its crop of each level that is there; for all but HEATMAP 1 at its hottest place.
 
     The results are as in `classify.Opinion.heat`.
     """
@@ -97,7 +94,7 @@ def explain_vertebrae(
     for name, mask, part in present(segmented, levels, progress):
         crop = vertebra_crop(hu, torch.from_numpy(mask), slices, size, intensity)
         images = crop.images[None].to(device)
-        if method == HEAT:
+        if method == HEATMAP:
             heat[name] = (crop, _own_heat(network, images))
             continue
         masks = images[:, :, -N_MASKS:]
@@ -121,7 +118,7 @@ def explain_planes(
         axial, upright = pictures(box, places, rows, windows)
         crop = VertebraCrop(box.slices[places.axial], box.origin[1:], axial)
         images, upright = axial[None].to(device), upright[None].to(device)
-        if method == HEAT:
+        if method == HEATMAP:
             heat[name] = (crop, _own_heat(network, images, upright))
             continue
         masks = images[:, :, -N_MASKS:]
@@ -182,7 +179,7 @@ def explain_sagittal(
     labels, planes = torch.from_numpy(labels).long()[None].to(device), lattice_of_planes(segmented)
     for name, mask, part in present(segmented, levels, progress):
         number = LEVEL_NAMES.index(name) + 1
-        if method == HEAT:
+        if method == HEATMAP:
             with torch.inference_mode():
                 found = network(images, labels)["heat"][0].float().sigmoid().cpu().numpy()
         else:
@@ -198,7 +195,7 @@ def explain_sagittal(
         own = cut(torch.from_numpy(mask), *where, side, False)
         crop = VertebraCrop(*where, intensity(cut(torch.from_numpy(segmented.hu), *where, side, AIR))[:, None])
         there = resample(volume, box, fill=0.0)
-        heat[name] = (crop, there if method == HEAT else scaled(there, own))
+        heat[name] = (crop, there if method == HEATMAP else scaled(there, own))
     return heat
 
 

@@ -15,9 +15,9 @@ import torch
 from scipy import ndimage
 from torch import nn
 
+from ..options import GRAD_CAM
 from ..progress import Progress
 
-GRAD_CAM, SMOOTH_GRAD = "grad-cam", "smooth-grad"
 COARSEST = 8  # Grad-CAM looks at maps of 1 / COARSEST of the slices' resolution or finer: at most 5 mm a cell
 SAMPLES = 10  # noisy copies of a vertebra that SmoothGrad averages over
 SPREAD = 0.05  # standard deviation of their noise as a share of the slices' range: about 90 HU of 1800

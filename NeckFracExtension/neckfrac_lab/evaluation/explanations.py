@@ -43,7 +43,8 @@ def evaluate_explanations(
     Members whose step can't be explained are named and left out. The whole twin of each vertebra is only asked for
     its probability: how a network that can't tell the two apart came to its answer explains nothing.
     """
-    from neckfrac.pipeline.explain_members import METHODS, can_explain
+    from neckfrac.options import EXPLANATIONS
+    from neckfrac.pipeline.explain_members import can_explain
 
     from neckfrac_lab.training.samples import Necks
 
@@ -54,7 +55,7 @@ def evaluate_explanations(
         pairs = cached(cache)
     pairs = islice((pair for pair in pairs if pair[0].fractured), count)
     plans = {
-        name: [method for method in METHODS if can_explain(b.step, method)] for name, b in networks.members.items()
+        name: [method for method in EXPLANATIONS if can_explain(b.step, method)] for name, b in networks.members.items()
     }
     control = with_random_weights(networks, seed)
     records: list[dict[str, Any]] = []
