@@ -12,7 +12,7 @@ LAYERS = (
      "resources", "truth", "marks", "folder_lock", "workspace"),
     ("intake", "networks"),
     ("bundles",),
-    ("pipeline",),
+    ("members", "pipeline"),  # a member uses the steps' grids and crops; the pipeline runs the members
     ("comparison", "output"),
     ("jobs", "study_job", "batch", "worker", "terminal", "demo", "server"),
     ("commands",),

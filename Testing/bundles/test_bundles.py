@@ -15,7 +15,6 @@ import safetensors.torch
 import torch
 from neckfrac.bundles.bundle import (
     METADATA,
-    STEPS,
     WEIGHTS,
     build_network,
     find_bundle,
@@ -25,6 +24,7 @@ from neckfrac.bundles.bundle import (
     save_bundle,
 )
 from neckfrac.bundles.metadata import REQUIRED, REQUIRED_OF_TENSOR
+from neckfrac.bundles.steps import known_steps
 from neckfrac.errors import InputError
 from neckfrac.findings import ModelIdentity
 
@@ -107,7 +107,7 @@ def test_settings_and_metadata_of_the_caller_are_kept(tmp_path):
     assert "- Dice: 0.8" in card and "Research use only; not a medical device." in card
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", known_steps())
 def test_metadata_holds_every_key_that_monai_verifies(tmp_path, step):
     from monai.bundle.properties import MetaProperties
 

@@ -16,8 +16,9 @@ from neckfrac.bundles.installing import add_bundle, remove_bundle
 from neckfrac.bundles.library import ensemble_file, installed, model_folders, survey, user_folder
 from neckfrac.cli import main
 from neckfrac.errors import InputError
+from neckfrac.options import AnalysisOptions
 from neckfrac.pipeline.engine import Networks
-from neckfrac.pipeline.members import ask_members
+from neckfrac.pipeline.run_members import run_members
 from neckfrac.progress import Progress
 from neckfrac.worker import Worker
 from tiny_networks import write_models
@@ -234,7 +235,7 @@ def test_a_name_that_is_taken_needs_replace(world, published, tmp_path):
     networks, progress = Networks(None, "cpu"), Progress()
     assert networks.replaced == ["tiny-vertebrae"] and Networks(embedded, "cpu").replaced == []
     with pytest.raises(AttributeError):
-        ask_members(None, networks, progress)  # nothing to look at, but the reader was told before
+        run_members(None, networks, progress)  # nothing to look at, but the reader was told before
     assert progress.warnings == [
         "tiny-vertebrae is not the network that its weight, calibration and thresholds were fitted with."
     ]
@@ -269,7 +270,7 @@ def test_a_member_that_is_left_out_is_neither_loaded_nor_asked_and_the_reader_is
     assert set(networks.networks) == {"locate", "segment", "tiny-vertebrae"} and networks.missing == []
     networks.members["tiny-vertebrae"].metadata["neckfrac"]["step"] = "planes"  # fails at once, after the warnings
     with pytest.raises((RuntimeError, AttributeError, TypeError)):
-        ask_members(None, networks, progress)
+        run_members(None, networks, progress)
     assert progress.warnings[0].startswith("tiny-slices was left out, as was asked for")
 
 
@@ -288,13 +289,13 @@ def test_leaving_out_what_is_needed_or_unknown_is_refused(models, names, words):
 
 def test_the_worker_loads_its_networks_anew_once_one_was_added_or_is_left_out(world, published):
     loaded = []
-    worker = Worker([], StringIO(), lambda **options: loaded.append(options) or object())
-    first = worker._warm_engine({})
-    assert worker._warm_engine({"leave_out": []}) is first and len(loaded) == 1
+    worker = Worker([], StringIO(), lambda options: loaded.append(options) or object())
+    first = worker._warm_engine(AnalysisOptions())
+    assert worker._warm_engine(AnalysisOptions.from_dict({"leave_out": []})) is first and len(loaded) == 1
     add_bundle(published / "tiny-planes")
-    assert worker._warm_engine({}) is not first and len(loaded) == 2
-    worker._warm_engine({"leave_out": ["tiny-planes"]})
-    assert loaded[-1]["leave_out"] == ("tiny-planes",) and len(loaded) == 3
+    assert worker._warm_engine(AnalysisOptions()) is not first and len(loaded) == 2
+    worker._warm_engine(AnalysisOptions.from_dict({"leave_out": ["tiny-planes"]}))
+    assert loaded[-1].leave_out == ("tiny-planes",) and len(loaded) == 3
 
 
 # --- the command --------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.errors import InputError
 from neckfrac.findings import severity
-from neckfrac.pipeline.classify import pool_slices
+from neckfrac.members.slices import pool_slices
 from neckfrac.pipeline.combine import (
     OPERATING_POINTS,
     PATIENT,

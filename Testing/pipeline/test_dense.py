@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from neckfrac.pipeline.dense import POOLED, ask_dense, classify_dense, dense_heat, territories
+from neckfrac.members.dense import POOLED, ask_dense, territories
+from neckfrac.members.dense import predict as classify_dense
 from neckfrac.pipeline.dense_features import CLOSINGS, Scale, features
 from neckfrac.pipeline.explain import draw
 from neckfrac.pipeline.grids import Lattice
@@ -43,9 +44,9 @@ def ask(study, network=None):
 
 @pytest.mark.parametrize("fractured", [(4,), (5,), (4, 5), ()])
 def test_a_level_is_judged_by_what_lies_in_it(fractured):
-    opinion = ask(segmented(fractured))
-    assert {name for name, p in opinion.levels.items() if p > 0.5} == {f"C{label}" for label in fractured}
-    assert set(opinion.levels) == {"C4", "C5"} and opinion.patient is None
+    prediction = ask(segmented(fractured))
+    assert {name for name, p in prediction.levels.items() if p > 0.5} == {f"C{label}" for label in fractured}
+    assert set(prediction.levels) == {"C4", "C5"} and prediction.patient is None
 
 
 def test_each_answer_belongs_to_the_nearest_level_and_far_ones_to_none():
@@ -61,8 +62,8 @@ def test_beside_voxels_without_data_there_is_no_evidence():
     study = segmented()
     hu = study.hu.copy()
     hu[43:45] = -1024
-    opinion = ask(segmented(hu=hu))
-    assert opinion.levels["C4"] < 0.5
+    prediction = ask(segmented(hu=hu))
+    assert prediction.levels["C4"] < 0.5
 
 
 def test_hu_that_are_off_change_nothing():
@@ -75,7 +76,7 @@ def test_hu_that_are_off_change_nothing():
 
 def test_a_long_spine_shown_in_parts_gets_the_same_answer(monkeypatch):
     whole = ask_dense(segmented((4, 5)), Finds(), device=CPU, progress=Progress())
-    monkeypatch.setattr("neckfrac.pipeline.dense.MOST_VOXELS", 20_000)
+    monkeypatch.setattr("neckfrac.members.dense.MOST_VOXELS", 20_000)
     parts = ask_dense(segmented((4, 5)), Finds(), device=CPU, progress=Progress())
     assert np.array_equal(whole.logits, parts.logits) and whole.box == parts.box
 
@@ -95,14 +96,14 @@ def test_a_level_is_the_mean_of_its_hottest_answers():
 
 def test_the_box_lies_about_the_gap_and_the_heat_on_the_fine_grid():
     study = segmented()
-    opinion = ask(study)
-    name, heat, place = next(iter(dense_heat(study, opinion.dense)))
+    prediction = ask(study)
+    name, (heat, place) = next(iter(prediction.fine_heat.items()))
     hot = np.zeros(SHAPE, np.float32)
     hot[place] = heat
     assert name == "C4" and set(np.nonzero(hot.max(axis=(1, 2)) > 0.5)[0]) <= {42, 43, 44}
     volume = CTVolume(study.hu, np.diag([0.6, 0.6, 1.0, 1.0]))
     into = np.zeros(SHAPE, np.uint8)
-    box = draw(study, [opinion], volume, into)["C4"]
+    box = draw(study, [prediction], volume, into)["C4"]
     center = box.center
     assert center == pytest.approx((31.5 * 0.6, 31.5 * 0.6, 43.0), abs=1.0)
     assert into[43, 30, 30] > 90 and into[21].max() < 10
@@ -110,8 +111,8 @@ def test_the_box_lies_about_the_gap_and_the_heat_on_the_fine_grid():
 
 def test_without_a_vertebra_nothing_is_said():
     study = segmented(labels=np.zeros(SHAPE, np.uint8))
-    opinion = ask(study)
-    assert opinion.levels == {} and opinion.dense is None
+    prediction = ask(study)
+    assert prediction.levels == {} and prediction.fine_heat == {}
 
 
 def test_a_dark_sheet_lights_up_in_the_top_hats_and_a_bright_one_does_not():

@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 import torch
 from neckfrac.anatomy import LEVEL_NAMES, LEVELS
-from neckfrac.pipeline.classify import Opinion
+from neckfrac.members import MemberPrediction
+from neckfrac.members.planes import DEPTH, box_about, pictures, places_in, tissue_window, views_of
+from neckfrac.members.sagittal import MARGIN, nine_planes, shown
+from neckfrac.members.sagittal import predict as classify_sagittal
 from neckfrac.pipeline.combine import Ensemble, Member
 from neckfrac.pipeline.conclude import level_probabilities, members_of
 from neckfrac.pipeline.engine import Networks
 from neckfrac.pipeline.explain import draw
 from neckfrac.pipeline.grids import FINE_SPACING, Lattice
 from neckfrac.pipeline.intensity import TISSUE_AND_BONE
-from neckfrac.pipeline.members import ask_members, heaviest_first
-from neckfrac.pipeline.sagittal import MARGIN, classify_sagittal, nine_planes, shown
+from neckfrac.pipeline.run_members import heaviest_first, run_members
 from neckfrac.pipeline.segment import Segmented
-from neckfrac.pipeline.three_planes import DEPTH, box_about, pictures, places_in, tissue_window, views_of
 from neckfrac.progress import Progress
 from neckfrac.volume import CTVolume
 from tiny_networks import write_models
@@ -57,14 +58,14 @@ def test_the_member_that_counts_most_draws_the_box(models):
     networks = Networks(models, "cpu")
     assert networks.ensemble.levels["tiny-vertebrae"].weight > networks.ensemble.levels["tiny-slices"].weight
     segmented = neck()
-    opinions = ask_members(segmented, networks, Progress())
-    first, *others = heaviest_first({"stranger": Opinion({}), **opinions}, networks)
-    assert first is opinions["tiny-vertebrae"] and others[0] is opinions["tiny-slices"]
+    predictions = run_members(segmented, networks, Progress())
+    first, *others = heaviest_first({"stranger": MemberPrediction({}), **predictions}, networks)
+    assert first is predictions["tiny-vertebrae"] and others[0] is predictions["tiny-slices"]
 
     crop, heat = first.heat["C4"]
     low, high = np.zeros_like(heat), np.zeros_like(heat)
     low[0, heat.shape[1] // 2, heat.shape[2] // 2] = high[-1, heat.shape[1] // 2, heat.shape[2] // 2] = 1
-    told = [Opinion({}, None, {"C4": (crop, part)}) for part in (low, high)]
+    told = [MemberPrediction({}, None, {"C4": (crop, part)}) for part in (low, high)]
     volume = CTVolume(segmented.hu, np.array([[0.6, 0, 0, -30], [0, 0.6, 0, -30], [0, 0, 1, 500], [0, 0, 0, 1.0]]))
     boxes = [draw(segmented, order, volume, np.zeros(volume.shape, np.uint8)) for order in (told, told[::-1])]
     assert boxes[0]["C4"].center[2] < boxes[1]["C4"].center[2] - 5
@@ -72,13 +73,13 @@ def test_the_member_that_counts_most_draws_the_box(models):
 
 def test_every_member_in_the_folder_is_asked_and_counts(larger):
     segmented, networks = neck(), Networks(larger, "cpu")
-    opinions = ask_members(segmented, networks, Progress())
-    assert set(opinions) == {"tiny-slices", "tiny-vertebrae", "tiny-planes", "tiny-sagittal"}
-    assert opinions["tiny-planes"].patient is None and 0 < opinions["tiny-sagittal"].patient < 1
-    probabilities = level_probabilities(opinions, networks.ensemble, list(LEVEL_NAMES))
+    predictions = run_members(segmented, networks, Progress())
+    assert set(predictions) == {"tiny-slices", "tiny-vertebrae", "tiny-planes", "tiny-sagittal"}
+    assert predictions["tiny-planes"].patient is None and 0 < predictions["tiny-sagittal"].patient < 1
+    probabilities = level_probabilities(predictions, networks.ensemble, list(LEVEL_NAMES))
     for name in LEVEL_NAMES:
-        said = members_of(opinions, name)
-        assert set(said) == set(opinions) and 0 < said["tiny-planes"] < 1
+        said = members_of(predictions, name)
+        assert set(said) == set(predictions) and 0 < said["tiny-planes"] < 1
         assert min(said.values()) <= probabilities[name] <= max(said.values())
 
 
@@ -91,9 +92,9 @@ def test_a_member_that_weighs_nothing_is_neither_loaded_nor_asked_unless_it_is_w
     Ensemble(levels, ensemble.patient, ensemble.thresholds, ensemble.measured).write(tmp_path / "ensemble.json")
     networks = Networks(tmp_path, "cpu")
     assert networks.idle == ["tiny-planes"] and "tiny-planes" not in networks.networks
-    assert set(ask_members(neck(), networks, Progress())) == {"tiny-slices", "tiny-vertebrae", "tiny-sagittal"}
+    assert set(run_members(neck(), networks, Progress())) == {"tiny-slices", "tiny-vertebrae", "tiny-sagittal"}
     assert networks.arguments("tiny-planes")["network"] is networks.networks["tiny-planes"], "to be explained"
-    assert "tiny-planes" in ask_members(neck(), Networks(tmp_path, "cpu", ask_all=True), Progress())
+    assert "tiny-planes" in run_members(neck(), Networks(tmp_path, "cpu", ask_all=True), Progress())
 
 
 def test_a_member_that_the_ensemble_names_and_the_folder_lacks_is_left_out_with_a_warning(larger, tmp_path):
@@ -101,10 +102,10 @@ def test_a_member_that_the_ensemble_names_and_the_folder_lacks_is_left_out_with_
         if part.name != "tiny-planes":
             (tmp_path / part.name).symlink_to(part)
     networks, progress = Networks(tmp_path, "cpu"), Progress()
-    opinions = ask_members(neck(), networks, progress)
-    assert set(opinions) == {"tiny-slices", "tiny-vertebrae", "tiny-sagittal"}
+    predictions = run_members(neck(), networks, progress)
+    assert set(predictions) == {"tiny-slices", "tiny-vertebrae", "tiny-sagittal"}
     assert any("tiny-planes is not among the models" in warning for warning in progress.warnings)
-    assert set(level_probabilities(opinions, networks.ensemble, list(LEVEL_NAMES))) == set(LEVEL_NAMES)
+    assert set(level_probabilities(predictions, networks.ensemble, list(LEVEL_NAMES))) == set(LEVEL_NAMES)
 
 
 def test_a_vertebra_that_is_barely_in_the_scan_gets_no_opinion(larger):
@@ -112,18 +113,18 @@ def test_a_vertebra_that_is_barely_in_the_scan_gets_no_opinion(larger):
     sliver = segmented.labels == LEVELS[3].label
     segmented.labels[sliver] = 0
     segmented.labels[60, 40, 30:50] = LEVELS[3].label
-    opinions = ask_members(segmented, Networks(larger, "cpu"), Progress())
-    for opinion in opinions.values():
-        assert set(opinion.levels) == set(LEVEL_NAMES) - {"C4"}
-    assert set(opinions["tiny-planes"].heat) == set(LEVEL_NAMES) - {"C4"}
+    predictions = run_members(segmented, Networks(larger, "cpu"), Progress())
+    for prediction in predictions.values():
+        assert set(prediction.levels) == set(LEVEL_NAMES) - {"C4"}
+    assert set(predictions["tiny-planes"].heat) == set(LEVEL_NAMES) - {"C4"}
 
 
 def test_the_axial_heat_of_three_planes_lies_on_its_vertebra(larger):
     segmented = neck()
-    opinion = ask_members(segmented, Networks(larger, "cpu"), Progress())["tiny-planes"]
+    prediction = run_members(segmented, Networks(larger, "cpu"), Progress())["tiny-planes"]
     volume = CTVolume(segmented.hu, segmented.lattice.affine)
     heat = np.zeros(volume.shape, np.uint8)
-    boxes = draw(segmented, [opinion], volume, heat)
+    boxes = draw(segmented, [prediction], volume, heat)
     bone = np.argwhere(segmented.labels == 4)
     lower, upper = (volume.to_points(bone.min(axis=0)), volume.to_points(bone.max(axis=0)))
     assert np.all(boxes["C4"].center > lower - 3) and np.all(boxes["C4"].center < upper + 3)
@@ -206,5 +207,5 @@ def test_what_lies_far_from_the_levels_is_blank_in_the_nine_images():
 def test_without_a_level_nine_sagittal_images_say_nothing():
     segmented = neck(())
     settings = {"intensity": TISSUE_AND_BONE, "device": torch.device("cpu"), "progress": Progress()}
-    opinion = classify_sagittal(segmented, torch.nn.Identity(), **settings)
-    assert opinion.levels == {} and opinion.patient is None
+    prediction = classify_sagittal(segmented, torch.nn.Identity(), **settings)
+    assert prediction.levels == {} and prediction.patient is None

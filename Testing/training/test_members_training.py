@@ -111,10 +111,10 @@ def test_three_planes_train_resume_and_become_a_bundle_that_can_be_verified(vert
 def test_a_task_of_a_member_says_all_that_its_step_is_asked_with(name):
     import inspect
 
-    from neckfrac.pipeline.members import CLASSIFY
+    from neckfrac.members import member_module
 
     task = TASKS[name]
-    wanted = set(inspect.signature(CLASSIFY[task.step]).parameters)
+    wanted = set(inspect.signature(member_module(task.step).predict).parameters)
     given = {key for key in task.preprocessing if not key.startswith(("hu_", "spacing"))}
     assert given | {"segmented", "network", "intensity", "device", "progress"} == wanted
     assert sum(parameter.numel() for parameter in build_network(task.network).parameters()) < 3e6

@@ -21,13 +21,14 @@ from ..marks import unused
 from ..workspace import Workspace, claim
 from .build import build_network
 from .card import model_card
-from .metadata import STEPS, complete, faults, license_note
+from .metadata import complete, faults, license_note
+from .steps import known_steps, place_of
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["STEPS", "Bundle", "build_network", "find_bundle", "list_bundles", "load_bundle", "save_bundle"]
+__all__ = ["Bundle", "build_network", "find_bundle", "list_bundles", "load_bundle", "save_bundle"]
 
 METADATA, INFERENCE, WEIGHTS = "configs/metadata.json", "configs/inference.json", "models/model.safetensors"
 KEPT = (METADATA, INFERENCE, WEIGHTS, "docs/README.md", "LICENSE")  # a bundle's files
@@ -155,11 +156,11 @@ def list_bundles(models_dir: Path | str) -> list[Bundle]:
     """The bundles in `models_dir`, in the order of the pipeline. Raises InputError for a damaged one."""
     folders = sorted(path.parents[1] for path in Path(models_dir).glob(f"*/{METADATA}"))
     bundles = [load_bundle(folder) for folder in folders if not folder.name.startswith(".")]
-    return sorted(bundles, key=lambda bundle: (STEPS.index(bundle.step), bundle.name))
+    return sorted(bundles, key=lambda bundle: (place_of(bundle.step), bundle.name))
 
 
 def find_bundle(models_dir: Path | str, step: str) -> Bundle:
-    """The one bundle in `models_dir` for a step (see STEPS). Raises InputError when there is none or more than one."""
+    """The one bundle in `models_dir` for a step (see `steps`). Raises InputError when there is none, or several."""
     bundles = [bundle for bundle in list_bundles(models_dir) if bundle.step == step]
     if not bundles:
         raise InputError(f"There is no network for the step {step!r}.", where=models_dir, advice=RESTORE)
@@ -196,8 +197,8 @@ def save_bundle(
     import safetensors.torch
     import torch
 
-    if step not in STEPS:
-        raise ValueError(f"step must be one of {', '.join(STEPS)}, not {step!r}")
+    if step not in known_steps():
+        raise ValueError(f"step must be one of {', '.join(known_steps())}, not {step!r}")
     folder = Path(folder)
     state = {}
     for key, tensor in network.state_dict().items():

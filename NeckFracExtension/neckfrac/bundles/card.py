@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .. import DISCLAIMER
+from .steps import SPINE
 
-SPINE = ("locate", "segment")  # steps that outline and name vertebrae; all others look for fractures
 UNSEEN = (
     "Trained on simulated CT. It has seen no patient with a fracture; expect it to find fewer in patients than in "
     "simulation."

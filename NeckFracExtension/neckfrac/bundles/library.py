@@ -21,10 +21,9 @@ from typing import Any
 from ..errors import InputError
 from ..resources import resources_dir
 from .bundle import METADATA, Bundle, find_bundle, list_bundles, load_bundle
-from .metadata import STEPS, TITLES
+from .steps import SPINE, place_of
 
 ENSEMBLE_FILE = "ensemble.json"
-SPINE = ("locate", "segment")  # steps with one network each; all others are members of the fracture ensemble
 
 
 def user_folder() -> Path:
@@ -66,7 +65,7 @@ def installed(folders: Sequence[Path]) -> list[Bundle]:
 
 def in_order(bundles: Iterable[Bundle]) -> list[Bundle]:
     """Bundles in the order of the pipeline, then by name."""
-    return sorted(bundles, key=lambda bundle: (STEPS.index(bundle.step), bundle.name))
+    return sorted(bundles, key=lambda bundle: (place_of(bundle.step), bundle.name))
 
 
 def ensemble_file(folders: Sequence[Path]) -> Path:
@@ -125,17 +124,13 @@ def survey(models_dir: Path | str | None = None, *, check: bool = True) -> list[
         for path in sorted(folder.glob(f"*/{METADATA}")):
             if not path.parents[1].name.startswith("."):
                 entries.append(_entry(path.parents[1], number > 0, weights, check))
-    entries.sort(key=lambda entry: (_order(entry), entry.name, entry.own))
+    entries.sort(key=lambda entry: (place_of(entry.step), entry.name, entry.own))
     try:
         counting = {str(bundle.folder) for bundle in installed(folders)}
     except InputError:
         return entries  # a damaged one keeps all of them from being used; it tells so itself
     told = "Another bundle of the user's is used instead."
     return [e if e.folder in counting or e.error else replace(e, error=told) for e in entries]
-
-
-def _order(entry: Entry) -> int:
-    return STEPS.index(entry.step) if entry.step in STEPS else len(STEPS)
 
 
 def _entry(folder: Path, own: bool, weights: dict[str, float], check: bool) -> Entry:
@@ -146,7 +141,7 @@ def _entry(folder: Path, own: bool, weights: dict[str, float], check: bool) -> E
         known |= {
             "name": identity.name,
             "step": identity.step,
-            "title": TITLES[identity.step],
+            "title": bundle.metadata["task"],
             "version": str(identity.version),
             "weight": None if identity.step in SPINE else weights.get(identity.name, 0.0),
             "sha256": identity.sha256,

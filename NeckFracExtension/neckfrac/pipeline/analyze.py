@@ -39,7 +39,7 @@ def analyze(
     from .grids import coarse
     from .locate import locate
     from .measure import measure
-    from .members import ask_members, heaviest_first
+    from .run_members import heaviest_first, run_members
     from .segment import anchors_onto_volume, onto_volume, segment
 
     options = options or AnalysisOptions()
@@ -81,11 +81,11 @@ def analyze(
         measurements, remark = measure(segmented, volume)
         warn_all(progress, [remark, networks.ensemble.caveat()])
     with progress.stage("Looking for fractures", until=0.9):
-        opinions = ask_members(segmented, networks, progress)
-        probabilities = level_probabilities(opinions, networks.ensemble, seen)
+        predictions = run_members(segmented, networks, progress)
+        probabilities = level_probabilities(predictions, networks.ensemble, seen)
 
     with progress.stage("Drawing boxes", until=0.92 if explained else 1.0):
-        regions = draw(segmented, heaviest_first(opinions, networks), volume, reorientation.apply(heat))
+        regions = draw(segmented, heaviest_first(predictions, networks), volume, reorientation.apply(heat))
     explanation = ""
     if explained:
         with progress.stage("Explaining", until=1.0):
@@ -100,7 +100,7 @@ def analyze(
         progress,
         centers=segmented.centers(seen),
         shares=shares,
-        opinions=opinions,
+        predictions=predictions,
         probabilities=probabilities,
         regions=regions,
         naming=naming,

@@ -1,4 +1,4 @@
-"""Combine: the members' opinions become one probability a level and one for the patient."""
+"""Combine: the members' predictions become one probability a level and one for the patient."""
 
 from __future__ import annotations
 
@@ -138,13 +138,13 @@ class Ensemble:
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def combine(opinions: dict[str, float], members: dict[str, Member]) -> float | None:
-    """The weighted mean of the calibrated logits, as a probability; members without an opinion are left out."""
-    present = {name: members[name] for name in opinions if name in members and members[name].weight > 0}
+def combine(predictions: dict[str, float], members: dict[str, Member]) -> float | None:
+    """The weighted mean of the calibrated logits, as a probability; members without one are left out."""
+    present = {name: members[name] for name in predictions if name in members and members[name].weight > 0}
     total = sum(member.weight for member in present.values())
     if not total:
         return None
-    mean = sum(m.weight * (m.slope * logit(opinions[name]) + m.offset) for name, m in present.items()) / total
+    mean = sum(m.weight * (m.slope * logit(predictions[name]) + m.offset) for name, m in present.items()) / total
     return sigmoid(mean)
 
 

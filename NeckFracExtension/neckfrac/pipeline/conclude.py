@@ -13,23 +13,25 @@ from .combine import LEVELS_MEMBER, PATIENT, Ensemble, any_of, combine, combine_
 
 if TYPE_CHECKING:
     from ..intake.study import Study
-    from .classify import Opinion
+    from ..members import MemberPrediction
     from .engine import Networks
 
 
-def level_probabilities(opinions: dict[str, Opinion], ensemble: Ensemble, seen: list[str]) -> dict[str, float]:
-    """The ensemble's probability of each level that is seen and that at least one member has an opinion on."""
-    return combine_levels({name: members_of(opinions, name) for name in seen}, ensemble.levels, ensemble.context)
+def level_probabilities(
+    predictions: dict[str, MemberPrediction], ensemble: Ensemble, seen: list[str]
+) -> dict[str, float]:
+    """The ensemble's probability of each level that is seen and that at least one member has a prediction of."""
+    return combine_levels({name: members_of(predictions, name) for name in seen}, ensemble.levels, ensemble.context)
 
 
-def members_of(opinions: dict[str, Opinion], level: str) -> dict[str, float]:
+def members_of(predictions: dict[str, MemberPrediction], level: str) -> dict[str, float]:
     """Each member's probability of one level."""
-    return {member: opinion.levels[level] for member, opinion in opinions.items() if level in opinion.levels}
+    return {member: one.levels[level] for member, one in predictions.items() if level in one.levels}
 
 
-def patient_members(opinions: dict[str, Opinion], probabilities: dict[str, float]) -> dict[str, float]:
+def patient_members(predictions: dict[str, MemberPrediction], probabilities: dict[str, float]) -> dict[str, float]:
     """The patient's probability as each patient-level member sees it, and from the levels."""
-    members = {member: opinion.patient for member, opinion in opinions.items() if opinion.patient is not None}
+    members = {member: one.patient for member, one in predictions.items() if one.patient is not None}
     return {**members, LEVELS_MEMBER: any_of(probabilities.values())}
 
 
@@ -41,7 +43,7 @@ def conclude(
     *,
     centers: dict[str, tuple[float, float, float]] | None = None,
     shares: dict[str, float] | None = None,
-    opinions: dict[str, Opinion] | None = None,
+    predictions: dict[str, MemberPrediction] | None = None,
     probabilities: dict[str, float] | None = None,
     regions: dict[str, Box] | None = None,
     naming: Naming = Naming(),
@@ -49,7 +51,7 @@ def conclude(
     measurements: tuple[Measurement, ...] = (),
 ) -> Findings:
     """The Findings; without probabilities every level is "not seen" and so is the patient's answer."""
-    centers, shares, opinions = centers or {}, shares or {}, opinions or {}
+    centers, shares, predictions = centers or {}, shares or {}, predictions or {}
     probabilities, regions = probabilities or {}, regions or {}
     thresholds = networks.ensemble.thresholds[operating_point]
     levels = []
@@ -58,10 +60,10 @@ def conclude(
         if name not in probabilities:
             levels.append(VertebraFinding(name, NOT_SEEN, **place))
             continue
-        members = members_of(opinions, name)
+        members = members_of(predictions, name)
         uncalled = VertebraFinding(name, NOT_SEEN, probabilities[name], members, region=regions.get(name), **place)
         levels.append(uncalled.at(uncalled.threshold_at(networks.ensemble.thresholds, operating_point)))
-    members = patient_members(opinions, probabilities) if probabilities else {}
+    members = patient_members(predictions, probabilities) if probabilities else {}
     patient = combine(members, networks.ensemble.patient) if probabilities else None
     return Findings(
         study=study.identity,

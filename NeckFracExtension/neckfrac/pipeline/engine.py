@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..bundles.library import ENSEMBLE_FILE, SPINE, ensemble_file, installed, model_folders
 from ..errors import InputError
+from ..members import takes_batches
 from .combine import Ensemble
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from ..bundles.bundle import Bundle
 
 __all__ = ["ENSEMBLE_FILE", "SPINE", "Networks"]
-
-BATCHED = ("segment", "slices")  # steps that show their network many slices at a time
 
 
 class Networks:
@@ -58,6 +57,10 @@ class Networks:
         if not self.members:
             raise InputError("There is no network that finds fractures.", where=folders[0], advice=RESTORE)
         self.ensemble = Ensemble.read(ensemble_file(folders))
+        # As the ensemble lists them, so that sums do not depend on what else is installed.
+        listed = [*SPINE, *self.ensemble.levels]
+        last = len(listed)
+        self.bundles = dict(sorted(self.bundles.items(), key=lambda b: listed.index(b[0]) if b[0] in listed else last))
         self.missing = sorted({*self.ensemble.levels} - {*self.members})
         self.left_out = self._leave_out(leave_out)
         fitted_in = ensemble_file(folders).parent
@@ -96,6 +99,10 @@ class Networks:
         """The bundles of the fracture ensemble by name."""
         return {name: bundle for name, bundle in self.bundles.items() if name not in SPINE}
 
+    def _in_batches(self, name: str) -> bool:
+        """Whether a step, or a member, shows its network many images at a time."""
+        return name == "segment" or name not in SPINE and takes_batches(self.bundles[name].step)
+
     def arguments(self, name: str) -> dict[str, Any]:
         """What a step ("locate", "segment", or a member) takes: network, device, settings; intensity if it has one."""
         from .intensity import Intensity
@@ -104,7 +111,7 @@ class Networks:
         settings = {key: value for key, value in preprocessing.items() if not key.startswith(("hu_", "spacing"))}
         if isinstance(settings.get("window"), list):
             settings["window"] = tuple(settings["window"])
-        if self.batch and self.bundles[name].step in BATCHED:
+        if self.batch and self._in_batches(name):
             settings["batch"] = self.batch
         if "hu_lower" in preprocessing:  # the dense detector is shown HU on each scan's own scale
             settings["intensity"] = Intensity.from_dict(preprocessing)

@@ -10,10 +10,9 @@ from scipy import ndimage
 from torch.nn import functional as F  # noqa: N812
 
 from ..findings import Box
+from ..members import MemberPrediction
 from ..volume import CTVolume
-from .classify import Opinion
 from .crops import VertebraCrop
-from .dense import dense_heat
 from .grids import onto, place_in, seen_by
 from .segment import Segmented
 
@@ -22,16 +21,16 @@ LEAST_SIDE = 6.0  # mm, of a box
 
 
 def draw(
-    segmented: Segmented, opinions: Iterable[Opinion], volume: CTVolume, into: np.ndarray
+    segmented: Segmented, predictions: Iterable[MemberPrediction], volume: CTVolume, into: np.ndarray
 ) -> dict[str, Box]:
     """Write the members' heat onto the volume's own voxels; where each level that has any is the hottest.
 
-    opinions: of the members, heaviest first: the first that has heat for a level draws its box.
+    predictions: of the members, heaviest first: the first that has heat for a level draws its box.
     into: zeros, uint8 [z, y, x], the volume's shape; becomes 0...100.
     """
     fine, boxes = np.zeros(segmented.labels.shape, np.uint8), {}
-    for opinion in opinions:
-        for name, warmth, place in heat_of(segmented, opinion):
+    for prediction in predictions:
+        for name, warmth, place in heat_of(segmented, prediction):
             fine[place] = np.maximum(fine[place], np.rint(100 * warmth).astype(np.uint8))
             if name not in boxes and warmth.any():
                 boxes[name] = box_of(segmented, warmth, place)
@@ -40,11 +39,11 @@ def draw(
     return boxes
 
 
-def heat_of(segmented: Segmented, opinion: Opinion) -> Iterator[tuple[str, np.ndarray, tuple]]:
-    """An opinion's heat by level: name, heat (0...1) on a part of the fine grid, and which part."""
-    if opinion.dense is not None:
-        yield from dense_heat(segmented, opinion.dense)
-    for name, (crop, heat) in opinion.heat.items():
+def heat_of(segmented: Segmented, prediction: MemberPrediction) -> Iterator[tuple[str, np.ndarray, tuple]]:
+    """A prediction's heat by level: name, heat (0...1) on a part of the fine grid, and which part."""
+    for name, (heat, place) in prediction.fine_heat.items():
+        yield name, heat, place
+    for name, (crop, heat) in prediction.heat.items():
         yield name, *level_heat(segmented, name, crop, heat)
 
 

@@ -43,8 +43,8 @@ def evaluate_explanations(
     Members whose step can't be explained are named and left out. The whole twin of each vertebra is only asked for
     its probability: how a network that can't tell the two apart came to its answer explains nothing.
     """
+    from neckfrac.members import can_explain
     from neckfrac.options import EXPLANATIONS
-    from neckfrac.pipeline.explain_members import can_explain
 
     from neckfrac_lab.training.samples import Necks
 
@@ -152,12 +152,12 @@ def placed(heat: np.ndarray, box: np.ndarray, near: np.ndarray) -> dict[str, Any
 
 def logit_of(vertebra: Vertebra, networks: Networks, member: str) -> float:
     """What a member says of the vertebra, as on the road."""
+    from neckfrac.members import member_module
     from neckfrac.pipeline.combine import logit
-    from neckfrac.pipeline.members import CLASSIFY
 
-    classify = CLASSIFY[networks.bundles[member].step]
-    opinion = classify(vertebra.segmented, progress=Progress(), **networks.arguments(member))
-    return logit(opinion.levels[vertebra.name])
+    predict = member_module(networks.bundles[member].step).predict
+    prediction = predict(vertebra.segmented, progress=Progress(), **networks.arguments(member))
+    return logit(prediction.levels[vertebra.name])
 
 
 def deletion(vertebra: Vertebra, order: np.ndarray, networks: Networks, member: str) -> list[float]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from neckfrac.pipeline.three_planes import DEPTH, Box, Places
+from neckfrac.members.planes import DEPTH, Box, Places
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from neckfrac.anatomy import LEVEL_NAMES, N_LEVELS
+from neckfrac.members.sagittal import COLUMNS, LEAST_CELLS, MARGIN, PLANE_GAP, PLANES, ROWS, shown
 from neckfrac.pipeline.intensity import TISSUE_AND_BONE
-from neckfrac.pipeline.sagittal import COLUMNS, LEAST_CELLS, MARGIN, PLANE_GAP, PLANES, ROWS, shown
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from neckfrac.members.planes import Box, Places, box_about, pictures, places_in, tissue_window, views_of
 from neckfrac.pipeline.crops import cut
 from neckfrac.pipeline.intensity import TISSUE_AND_BONE
-from neckfrac.pipeline.three_planes import Box, Places, box_about, pictures, places_in, tissue_window, views_of
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 

@@ -1,4 +1,4 @@
-"""The members of the fracture ensemble: what each step of a bundle does with a segmented study."""
+"""Run the members of the fracture ensemble on a segmented study."""
 
 from __future__ import annotations
 
@@ -7,28 +7,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..errors import Cancelled, first_line
+from ..members import MemberPrediction, member_module
 from ..progress import Progress
-from .classify import Opinion, classify_slices, classify_vertebrae
-from .dense import classify_dense
-from .sagittal import classify_sagittal
-from .three_planes import classify_planes
 
 if TYPE_CHECKING:
     from .engine import Networks
     from .segment import Segmented
 
-# By the step that a bundle names: classify(segmented, network, intensity, device, progress, settings) -> Opinion.
-CLASSIFY = {
-    "slices": classify_slices,
-    "vertebrae": classify_vertebrae,
-    "planes": classify_planes,
-    "sagittal": classify_sagittal,
-    "dense": classify_dense,
-}
-
-
-def ask_members(segmented: Segmented, networks: Networks, progress: Progress) -> dict[str, Opinion]:
-    """Each member's opinion by bundle name; one that is missing or fails is left out with a warning.
+def run_members(segmented: Segmented, networks: Networks, progress: Progress) -> dict[str, MemberPrediction]:
+    """Each member's prediction by bundle name; one that is missing or fails is left out with a warning.
 
     Raises RuntimeError when all fail.
     """
@@ -38,21 +25,22 @@ def ask_members(segmented: Segmented, networks: Networks, progress: Progress) ->
         progress.warn(f"{name} was left out, as was asked for; weights and thresholds were fitted with it.")
     for name in networks.replaced:
         progress.warn(f"{name} is not the network that its weight, calibration and thresholds were fitted with.")
-    opinions: dict[str, Opinion] = {}
+    predictions: dict[str, MemberPrediction] = {}
     members = {name: bundle for name, bundle in networks.members.items() if name not in networks.idle}
     for number, (name, bundle) in enumerate(members.items()):
         try:
             share = progress.part(number / len(members), (number + 1) / len(members))
-            opinions[name] = CLASSIFY[bundle.step](segmented, progress=share, **networks.arguments(name))
+            predict = member_module(bundle.step).predict
+            predictions[name] = predict(segmented, progress=share, **networks.arguments(name))
         except (Cancelled, torch.OutOfMemoryError):  # the latter: see `memory`
             raise
         except (RuntimeError, MemoryError) as error:
             progress.warn(f"{name} failed and was left out: {first_line(error)}")
-    if not opinions:
+    if not predictions:
         raise RuntimeError("Every member of the ensemble failed.")
-    return opinions
+    return predictions
 
 
-def heaviest_first(opinions: dict[str, Opinion], networks: Networks) -> list[Opinion]:
-    """The opinions, that of the member which counts most in the ensemble first."""
-    return [opinions[name] for name in sorted(opinions, key=networks.ensemble.weight, reverse=True)]
+def heaviest_first(predictions: dict[str, MemberPrediction], networks: Networks) -> list[MemberPrediction]:
+    """The predictions, that of the member which counts most in the ensemble first."""
+    return [predictions[name] for name in sorted(predictions, key=networks.ensemble.weight, reverse=True)]

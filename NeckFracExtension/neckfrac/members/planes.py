@@ -6,21 +6,40 @@ Training cuts its samples with the same lines, so that a network meets the same 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from ..anatomy import LEVEL_NAMES
+from ..bundles.tensors import tensor
+from ..options import HEATMAP
+from ..pipeline.crops import VertebraCrop, cut, extents
+from ..pipeline.device import reduced_precision
+from ..pipeline.grids import AIR
+from ..pipeline.intensity import Intensity
+from ..pipeline.saliency import Score, Watched, saliency
+from ..pipeline.segment import Segmented
 from ..progress import Progress
-from .classify import Opinion, present
-from .crops import VertebraCrop, cut, extents
-from .device import reduced_precision
-from .grids import AIR
-from .intensity import Intensity
-from .segment import Segmented
+from ._levels import MASKS, own_heatmap, present, scaled
+from ._prediction import LevelHeat, MemberPrediction
 
 DEPTH = 52  # fine slices (mm) that a box about a vertebra is high: C2 of a tall neck, and all that a sample holds
+
+
+TITLE = "Fracture probability of a vertebra from axial, sagittal and coronal views"
+
+
+def data_format(network_config: dict[str, Any]) -> dict[str, Any]:
+    """The network's tensors in MONAI's terms (channel first, batch left out)."""
+    views, channels = network_config.get("views", 8), {0: "bone window", 1: "soft-tissue window", 2: "mask"}
+    images = {"axial": tensor("image", [views, "*", "*"], channels)}
+    images["upright"] = tensor("image", [2 * views, "*", "*"], channels)  # sagittal views, then coronal ones
+    prediction = tensor("probabilities", [], {0: "vertebra fractured"}, "classes")
+    heat = tensor("image", ["*", "*", "*"], {0: "fractured here, at 1/8 of the resolution"}, "classes")
+    return {"inputs": images, "outputs": {"logit": prediction, "heat": heat, "upright_heat": heat}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +119,7 @@ def pictures(box: Box, places: Places, rows: int, windows: tuple[Intensity, ...]
 
 
 @torch.inference_mode()
-def classify_planes(
+def predict(
     segmented: Segmented,
     network: torch.nn.Module,
     *,
@@ -111,14 +130,14 @@ def classify_planes(
     rows: int,
     device: torch.device,
     progress: Progress,
-) -> Opinion:
+) -> MemberPrediction:
     """A network over views of each vertebra in three planes; the axial views' heat says where.
 
     intensity: of bone. tissue: lower and upper HU of the soft-tissue window.
     """
     hu, windows = torch.from_numpy(segmented.hu), (intensity, tissue_window(*tissue))
     levels: dict[str, float] = {}
-    heat: dict[str, tuple[VertebraCrop, np.ndarray]] = {}
+    heat: LevelHeat = {}
     for name, mask, _ in present(segmented, LEVEL_NAMES, progress):
         box = box_about(hu, torch.from_numpy(mask), size)
         places = places_in(box.mask, views)
@@ -128,7 +147,30 @@ def classify_planes(
         levels[name] = float(output["logit"].float().sigmoid())
         crop = VertebraCrop(box.slices[places.axial], box.origin[1:], axial)
         heat[name] = (crop, output["heat"][0].float().sigmoid().cpu().numpy())
-    return Opinion(levels, None, heat)
+    return MemberPrediction(levels, None, heat)
+
+
+def explain(
+    segmented: Segmented, network: nn.Module, *, levels: list[str], method: str, intensity: Intensity,
+    tissue: list[float], views: int, size: int, rows: int, device: torch.device, progress: Progress,
+) -> LevelHeat:  # fmt: skip
+    """Each level's heat on the axial views that `predict` shows; the others stay as they are."""
+    hu, windows, heat = torch.from_numpy(segmented.hu), (intensity, tissue_window(*tissue)), {}
+    for name, mask, part in present(segmented, levels, progress):
+        box = box_about(hu, torch.from_numpy(mask), size)
+        places = places_in(box.mask, views)
+        axial, upright = pictures(box, places, rows, windows)
+        crop = VertebraCrop(box.slices[places.axial], box.origin[1:], axial)
+        images, upright = axial[None].to(device), upright[None].to(device)
+        if method == HEATMAP:
+            heat[name] = (crop, own_heatmap(network, images, upright))
+            continue
+        masks = images[:, :, -MASKS:]
+        score = Score(network, lambda network, x, m=masks, u=upright: network(torch.cat([x, m], dim=2), u)["logit"])
+        score.network.encoder = Watched(score.network.encoder)
+        found = saliency(score, images[:, :, :-MASKS], method, progress=part)
+        heat[name] = (crop, scaled(found, axial[:, -1]))
+    return heat
 
 
 def tissue_window(lower: float, upper: float) -> Intensity:

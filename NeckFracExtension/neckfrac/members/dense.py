@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import expit
 
 from ..anatomy import LEVELS
+from ..bundles.tensors import tensor
 from ..networks.dense_unet import STRIDE
+from ..pipeline.dense_features import Scale, features
+from ..pipeline.device import reduced_precision
+from ..pipeline.segment import Segmented
 from ..progress import Progress
 from ..volume import Gap
-from .classify import LEAST_VOXELS, Opinion
-from .dense_features import Scale, features
-from .device import reduced_precision
-from .segment import Segmented
+from ._levels import LEAST_VOXELS
+from ._prediction import MemberPrediction
 
+TITLE = "Fracture probability of every voxel of the cervical spine"
 MARGIN = (8, 14, 14)  # fine voxels (z, y, x) of surroundings that the network sees beyond the vertebrae
 MULTIPLE = (8, 16, 16)  # fine voxels that the network's stages halve
 MOST_VOXELS = 4_500_000  # fine voxels in one pass; longer spines are shown in overlapping parts
@@ -24,6 +29,14 @@ OVERLAP = 24  # fine slices that a part shows beyond what is taken from it
 TERRITORY = 2.4  # mm about a segmented level within which a fracture is still its own
 POOLED = 128  # hottest answers of a level whose mean is its logit (0.18 ml)
 NO_DATA = -1000  # HU at and below which a voxel was not measured: no evidence lies within a voxel of it
+
+
+def data_format(network_config: dict[str, Any]) -> dict[str, Any]:
+    """The network's tensors in MONAI's terms (channel first, batch left out)."""
+    hats = {0: "HU on the scale of the scan's muscle and bone, 1.0 x 0.6 x 0.6 mm", 1: "black top-hat, 3 x 3 x 3"}
+    image = tensor("image", ["*", "*", "*"], {**hats, 2: "black top-hat of the smoothed image, 5 x 7 x 7"})
+    prediction = tensor("image", ["*", "*", "*"], {0: "fracture, of each 1 x 2 x 2 voxels"}, "classes")
+    return {"inputs": {"image": image}, "outputs": {"logits": prediction}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,15 +47,17 @@ class DenseAnswer:
     box: tuple[slice, slice, slice]
 
 
-def classify_dense(
+def predict(
     segmented: Segmented, network: torch.nn.Module, *, device: torch.device, progress: Progress
-) -> Opinion:
+) -> MemberPrediction:
     """Each level's mean of its hottest voxels; where, as a heat map of the whole spine."""
     if not segmented.labels.any():
-        return Opinion({})
+        return MemberPrediction({})
     answer = ask_dense(segmented, network, device=device, progress=progress)
-    levels = level_logits(segmented, answer)
-    return Opinion({name: float(1 / (1 + np.exp(-value))) for name, value in levels.items()}, dense=answer)
+    owned = territories(segmented, answer)
+    levels = {name: float(expit(value)) for name, value in level_logits(segmented, answer, owned).items()}
+    heat = {name: (share, place) for name, share, place in dense_heat(segmented, answer, owned)}
+    return MemberPrediction(levels, fine_heat=heat)
 
 
 @torch.inference_mode()
@@ -119,16 +134,20 @@ def _folded(array: np.ndarray, answer: DenseAnswer, over) -> np.ndarray:
     return over(part.reshape(z, y, STRIDE[1], x, STRIDE[2]), axis=(2, 4))
 
 
-def dense_heat(segmented: Segmented, answer: DenseAnswer) -> Iterator[tuple[str, np.ndarray, tuple]]:
-    """Each level's share of the answer: name, probabilities (float32) on a part of the fine grid, and which part."""
+def dense_heat(
+    segmented: Segmented, answer: DenseAnswer, owned: np.ndarray
+) -> Iterator[tuple[str, np.ndarray, tuple]]:
+    """Each level's share of the answer: name, probabilities (float32) on a part of the fine grid, and which part.
+
+    owned: see `territories`.
+    """
     from scipy import ndimage
 
-    owned = territories(segmented, answer)
     starts = [part.start for part in answer.box]
     for level, found in zip(LEVELS, ndimage.find_objects(owned, max_label=len(LEVELS)), strict=True):
         if found is None or not (segmented.labels == level.label).any():
             continue
-        heat = np.where(owned[found] == level.label, 1 / (1 + np.exp(-answer.logits[found])), 0).astype(np.float32)
+        heat = np.where(owned[found] == level.label, expit(answer.logits[found]), 0).astype(np.float32)
         for axis, step in enumerate(STRIDE):
             heat = heat.repeat(step, axis) if step > 1 else heat
         place = tuple(
@@ -138,9 +157,12 @@ def dense_heat(segmented: Segmented, answer: DenseAnswer) -> Iterator[tuple[str,
         yield level.name, heat[tuple(slice(0, s.stop - s.start) for s in place)], place
 
 
-def level_logits(segmented: Segmented, answer: DenseAnswer) -> dict[str, float]:
-    """Each level's mean of its POOLED hottest logits, of the levels that are large enough to be asked about."""
-    owned, result = territories(segmented, answer), {}
+def level_logits(segmented: Segmented, answer: DenseAnswer, owned: np.ndarray) -> dict[str, float]:
+    """Each level's mean of its POOLED hottest logits, of the levels that are large enough to be asked about.
+
+    owned: see `territories`.
+    """
+    result = {}
     sizes = np.bincount(segmented.labels.ravel(), minlength=len(LEVELS) + 1)
     for level in LEVELS:
         own = answer.logits[owned == level.label]
