@@ -57,7 +57,7 @@ def test_none_stands_for_the_default():
 
 def test_a_batch_and_the_worker_draw_the_heat_map_of_the_member_that_was_asked_for(tmp_path):
     from batch_case import FakeEngine, write_volume
-    from neckfrac.jobs import JOBS, Desk
+    from neckfrac.jobs import JOBS, JobContext
     from neckfrac.progress import Progress
 
     asked = []
@@ -72,5 +72,5 @@ def test_a_batch_and_the_worker_draw_the_heat_map_of_the_member_that_was_asked_f
         "studies": str(tmp_path / "in"), "results": str(tmp_path / "out"),
         "options": {"explain": "grad-cam", "member": "some-member"},
     }  # fmt: skip
-    JOBS["batch"].run(request, Desk(Progress(), lambda options: Engine(), lambda event: None))
+    JOBS["batch"].run(request, JobContext(Progress(), lambda options: Engine(), lambda event: None))
     assert asked == [("grad-cam", "some-member")]

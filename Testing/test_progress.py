@@ -1,4 +1,4 @@
-"""The one object handed down the road: stages, fractions, cancelling, warnings."""
+"""The one object handed down the pipeline: stages, fractions, cancelling, warnings."""
 
 from __future__ import annotations
 

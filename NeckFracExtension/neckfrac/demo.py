@@ -1,4 +1,4 @@
-"""The demonstration: the embedded simulated sample through the whole road, its truth beside the result."""
+"""The demonstration: the embedded simulated sample through the whole pipeline, its truth beside the result."""
 
 from __future__ import annotations
 

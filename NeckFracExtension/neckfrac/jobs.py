@@ -1,4 +1,4 @@
-"""What the worker can be asked to do: a request and a desk to work at, and files as the result."""
+"""What the worker can be asked to do: a request and what it works with, and files as the result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class EngineLike(Protocol):
 
 
 @dataclass(frozen=True)
-class Desk:
+class JobContext:
     """What a job works with. engine(options): the warm networks. tell(event): an event of the job's own.
     """
 
@@ -46,13 +46,13 @@ class Desk:
 
 @dataclass(frozen=True)
 class Job:
-    """run(request, desk) does it and returns what the ``done`` event tells. needs: keys that a request must have."""
+    """run(request, context) does it and returns what the ``done`` event tells. needs: keys that a request must have."""
 
-    run: Callable[[Request, Desk], dict[str, Any] | None]
+    run: Callable[[Request, JobContext], dict[str, Any] | None]
     needs: tuple[str, ...]
 
 
-def analyze(request: Request, desk: Desk) -> dict[str, Any]:
+def analyze(request: Request, context: JobContext) -> dict[str, Any]:
     """Analyze one volume; ``result``, a folder that does not exist yet, appears whole or not at all.
 
     volume: an uncompressed .npy of HU, [z, y, x]. affine: 4x4, voxel (i, j, k) to mm in LPS. identity: fields of
@@ -65,12 +65,12 @@ def analyze(request: Request, desk: Desk) -> dict[str, Any]:
     with _result_folder(result) as folder:
         study = read_study(request)
         given = {"labels": read_array(Path(request["labels"]))} if request.get("labels") else {}
-        analysis = desk.engine(options).analyze(study, options, **given, progress=desk.progress)
+        analysis = context.engine(options).analyze(study, options, **given, progress=context.progress)
         write_result(analysis, folder)
     return {"result": str(result)}
 
 
-def batch(request: Request, desk: Desk) -> dict[str, Any]:
+def batch(request: Request, context: JobContext) -> dict[str, Any]:
     """Analyze many studies into ``results``, a folder that keeps a worklist (see `neckfrac.batch`).
 
     studies: a folder, or a list of files. again: also what has a result already. scratch: a folder for what zips
@@ -83,16 +83,16 @@ def batch(request: Request, desk: Desk) -> dict[str, Any]:
     options, before = AnalysisOptions.from_dict(request.get("options")), tempfile.tempdir
     try:
         tempfile.tempdir = request.get("scratch") or before
-        with desk.progress.stage("Looking for studies", until=0.01):
-            studies = find_studies(request["studies"], desk.progress)
+        with context.progress.stage("Looking for studies", until=0.01):
+            studies = find_studies(request["studies"], context.progress)
         worklist = analyze_batch(
             studies,
             Path(request["results"]),
-            desk.engine,
+            context.engine,
             options,
             again=bool(request.get("again")),
-            progress=desk.progress,
-            on_row=lambda row: desk.tell({"event": "worklist"}),
+            progress=context.progress,
+            on_row=lambda row: context.tell({"event": "worklist"}),
         )
     finally:
         tempfile.tempdir = before
@@ -100,7 +100,7 @@ def batch(request: Request, desk: Desk) -> dict[str, Any]:
     return {"results": str(worklist.folder), "studies": len(studies), "failed": failed}
 
 
-def add_model(request: Request, desk: Desk) -> dict[str, Any]:
+def add_model(request: Request, context: JobContext) -> dict[str, Any]:
     """Add the bundle in ``file``, a zip or a folder, to the user's bundles. replace: also where one is there.
 
     Where one is there and replace was not asked for, the answer tells it as ``taken``, and nothing was added.
@@ -108,13 +108,13 @@ def add_model(request: Request, desk: Desk) -> dict[str, Any]:
     from .bundles.installing import Taken, add_bundle
 
     try:
-        bundle = add_bundle(request["file"], replace=bool(request.get("replace")), progress=desk.progress)
+        bundle = add_bundle(request["file"], replace=bool(request.get("replace")), progress=context.progress)
     except Taken as error:
         return {"taken": error.what}
     return {"name": bundle.name, "folder": str(bundle.folder)}
 
 
-def export(request: Request, desk: Desk) -> dict[str, Any]:
+def export(request: Request, context: JobContext) -> dict[str, Any]:
     """Write report, tables and pictures of findings, reviewed or not, into ``folder``, whole or not at all.
 
     volume, affine: as for analyze. labels, heat: .npy of uint8 on the same grid. findings: as `Findings.to_dict`
@@ -131,13 +131,13 @@ def export(request: Request, desk: Desk) -> dict[str, Any]:
     if request.get("dicom"):
         from .output.dicom_source import read_source
 
-        with desk.progress.stage("Reading the DICOM headers", until=0.2):
+        with context.progress.stage("Reading the DICOM headers", until=0.2):
             source = read_source(request["dicom"], findings.study)
-    write_folder(Analysis(volume, *arrays, findings), folder, scene=False, dicom=source, progress=desk.progress)
+    write_folder(Analysis(volume, *arrays, findings), folder, scene=False, dicom=source, progress=context.progress)
     return {"folder": str(folder)}
 
 
-def compare(request: Request, desk: Desk) -> dict[str, Any]:
+def compare(request: Request, context: JobContext) -> dict[str, Any]:
     """Compare ``labels`` with ``reference`` (.npy of uint8 on one grid, 1 to 7 for C1 to C7; the latter may be absent).
 
     affine: 4x4, voxel (i, j, k) to mm in LPS. ``result``, a folder that does not exist yet, then holds
@@ -154,11 +154,11 @@ def compare(request: Request, desk: Desk) -> dict[str, Any]:
     if reference is not None:  # once for all three; what is cut already is cut at no cost
         labels, reference, affine = labelled_part(labels, reference, affine)
     with _result_folder(result) as folder:
-        with desk.progress.stage("Comparing", until=0.6):
-            comparison = compare_segmentations(labels, reference, affine, desk.progress)
+        with context.progress.stage("Comparing", until=0.6):
+            comparison = compare_segmentations(labels, reference, affine, context.progress)
         if reference is not None:
-            with desk.progress.stage("Measuring distances", until=1.0):
-                surfaces = distance_surfaces(labels, reference, affine, desk.progress)
+            with context.progress.stage("Measuring distances", until=1.0):
+                surfaces = distance_surfaces(labels, reference, affine, context.progress)
             write_surfaces(surfaces, folder / SURFACES)
             np.savez(folder / DISAGREEMENT, **vars(disagreement(labels, reference, affine)))
         content = json.dumps(comparison.to_dict(), ensure_ascii=False, allow_nan=False, indent=1)
@@ -166,7 +166,7 @@ def compare(request: Request, desk: Desk) -> dict[str, Any]:
     return {"result": str(result)}
 
 
-def device(request: Request, desk: Desk) -> dict[str, Any]:
+def device(request: Request, context: JobContext) -> dict[str, Any]:
     """What the networks can run on: ``cpus``, how many threads, and ``gpus``, each with name, free and total bytes."""
     import torch
 

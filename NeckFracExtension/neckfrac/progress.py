@@ -1,4 +1,4 @@
-"""The one object handed down the road for progress, cancellation and warnings."""
+"""The one object handed down the pipeline for progress, cancellation and warnings."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from .progress import Progress
 
 if TYPE_CHECKING:
     from .intake.study import Source
-    from .jobs import Desk, Request
+    from .jobs import JobContext, Request
 
 log = logging.getLogger("neckfrac")
 
@@ -88,7 +88,7 @@ def _dicom_source(order: StudyOrder, identity: Any, progress: Progress) -> Any:
         return None
 
 
-def study(request: Request, desk: Desk) -> dict[str, Any]:
+def study(request: Request, context: JobContext) -> dict[str, Any]:
     """Analyse one study from its files in ``upload``, a folder, into ``folder``, which does not exist yet.
 
     scratch: a folder for temporary files, which whoever asks removes; the process may be killed. name: what the
@@ -108,7 +108,7 @@ def study(request: Request, desk: Desk) -> dict[str, Any]:
             capture=bool(request.get("capture")),
             name=str(request.get("name") or ""),
         )
-        findings = analyze_files(order, desk.engine, desk.progress).findings
+        findings = analyze_files(order, context.engine, context.progress).findings
     finally:
         tempfile.tempdir = before
     return {"summary": summary(findings)}
@@ -131,7 +131,7 @@ def summary(findings: Any) -> dict[str, Any]:
     }
 
 
-def warm(request: Request, desk: Desk) -> dict[str, Any]:
+def warm(request: Request, context: JobContext) -> dict[str, Any]:
     """Load the networks, so that the first study need not wait for them. options: as for analyze."""
-    desk.engine(AnalysisOptions.from_dict(request.get("options")))
+    context.engine(AnalysisOptions.from_dict(request.get("options")))
     return {}

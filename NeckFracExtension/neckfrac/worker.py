@@ -31,7 +31,7 @@ from typing import IO, Any
 from . import __version__
 from .bundles.library import model_folders, stamp
 from .errors import Cancelled, NeckFracError
-from .jobs import JOBS, Desk, EngineLike
+from .jobs import JOBS, EngineLike, JobContext
 from .options import AnalysisOptions
 from .progress import Progress
 from .workspace import remove_unfinished
@@ -169,8 +169,8 @@ class Worker:
         try:
             progress = Progress(self._reporter(identifier), flag.is_set)
             progress.step(0.0)
-            desk = Desk(progress, self._warm_engine, lambda event: self._send({"id": identifier, **event}))
-            told = JOBS[request["command"]].run(request, desk)
+            context = JobContext(progress, self._warm_engine, lambda event: self._send({"id": identifier, **event}))
+            told = JOBS[request["command"]].run(request, context)
             seconds = round(time.perf_counter() - began, 3)
             self._send({"id": identifier, "event": "done", **(told or {}), "seconds": seconds})
         except Exception as error:

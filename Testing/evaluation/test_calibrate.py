@@ -1,4 +1,4 @@
-"""Studies to calibrate on: tiny networks on toy necks through the whole road, and made-up answers."""
+"""Studies to calibrate on: tiny networks on toy necks through the whole pipeline, and made-up answers."""
 
 import json
 from functools import partial

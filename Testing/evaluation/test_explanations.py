@@ -88,7 +88,7 @@ def networks(models):
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory):
-    """A cache with two held-out pairs, a pair that training sees, and a broken vertebra without its whole twin."""
+    """A cache with two held-out pairs, a pair that training sees, and a broken vertebra without its intact partner."""
     folder = tmp_path_factory.mktemp("vertebrae")
     for seed in (18, 19, 38, 39, 20, 21, 59):
         with (folder / f"{seed:08d}.npz").open("wb") as file:

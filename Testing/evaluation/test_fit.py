@@ -12,7 +12,14 @@ from neckfrac.pipeline.combine import (
     level_prevalence,
 )
 from neckfrac_lab.evaluation.metrics import auc
-from neckfrac_lab.training.calibration import Aims, Told, choose_thresholds, fit, fit_ensemble, platt
+from neckfrac_lab.training.calibration import (
+    OperatingPointTargets,
+    StudyPredictions,
+    choose_thresholds,
+    fit,
+    fit_ensemble,
+    platt,
+)
 from operating_case import threshold_for
 
 
@@ -41,7 +48,7 @@ def made(n=400, seed=2, gaps=(0.0, 4.0, 1.0), head=1.5, shared=0.0, hidden=0.0):
         }
         truths = {name: name in broken for name in seen}
         heads = {"m-two": probability(generator, fractured, head)}
-        studies.append(Told(levels, truths, heads, fractured, number // 2))
+        studies.append(StudyPredictions(levels, truths, heads, fractured, number // 2))
     return studies
 
 
@@ -90,7 +97,7 @@ def test_what_was_fitted_to_noise_alone_is_measured_as_noise():
 def test_probabilities_of_the_ensemble_hold_at_the_wanted_prevalence():
     studies = made(1200)
     for prevalence in (0.05, 0.5):
-        ensemble = fit(studies, Aims(prevalence=prevalence))
+        ensemble = fit(studies, OperatingPointTargets(prevalence=prevalence))
         told = [
             (p, s.truths[n])
             for s in studies
@@ -107,8 +114,8 @@ def test_probabilities_of_the_ensemble_hold_at_the_wanted_prevalence():
 
 
 def test_levels_are_judged_against_their_study_where_those_of_a_study_err_together():
-    together = fit(made(300, shared=1.5), Aims())
-    alone = fit(made(300, shared=0.0), Aims())
+    together = fit(made(300, shared=1.5), OperatingPointTargets())
+    alone = fit(made(300, shared=0.0), OperatingPointTargets())
     assert together.context.share >= 0.5 and alone.context.share <= 0.25
     fresh = made(300, seed=7, shared=1.5)
 
@@ -125,7 +132,7 @@ def test_levels_are_judged_against_their_study_where_those_of_a_study_err_togeth
 def test_thresholds_reach_for_patients_what_they_were_chosen_for(shared, hidden):
     """However much the levels of a study err together, and whichever are in view: fresh studies of the same kind."""
     kind = {"gaps": (0.0, 2.5, 1.0), "shared": shared, "hidden": hidden}
-    ensemble = fit(made(600, **kind), Aims(0.9, 0.9))
+    ensemble = fit(made(600, **kind), OperatingPointTargets(0.9, 0.9))
     others = made(600, seed=9, **kind)
     called, _ = answers(ensemble, others)
     fractured = np.array([study.fractured for study in others])
@@ -137,7 +144,7 @@ def test_thresholds_reach_for_patients_what_they_were_chosen_for(shared, hidden)
 
 def test_a_levels_own_best_threshold_would_call_too_many_patients():
     studies = made(600)
-    ensemble = fit(studies, Aims())
+    ensemble = fit(studies, OperatingPointTargets())
     fractured = np.array([study.fractured for study in studies])
     told = [(combine(s.levels[n], ensemble.levels), s.truths[n]) for s in studies for n in s.levels]
     naive = threshold_for(np.array([p for p, _ in told]), np.array([truth for _, truth in told]))
@@ -156,7 +163,7 @@ def test_a_level_with_few_whole_vertebrae_takes_the_threshold_of_all():
     broken, fractured = np.zeros(levels.shape, bool), np.arange(400) % 2 == 0
     broken[fractured, 6] = True
     levels[fractured, 6] = 0.93  # so that about one in fourteen whole ones is called
-    chosen = choose_thresholds(levels, broken, np.zeros(400), fractured, Aims())["balanced"]
+    chosen = choose_thresholds(levels, broken, np.zeros(400), fractured, OperatingPointTargets())["balanced"]
     assert chosen["C1"] < chosen["C2"] < chosen["C4"] < chosen["C6"], "each its own"
     # Of 20 whole C3 one or two are above: that is no threshold, so it has that of all levels together.
     together = np.where(broken, np.nan, levels)
@@ -166,20 +173,20 @@ def test_a_level_with_few_whole_vertebrae_takes_the_threshold_of_all():
 
 def test_the_balanced_point_misses_fewer_by_f2_than_by_f1():
     studies = made(300, gaps=(0.0, 2.0, 1.0))
-    f1, f2 = (fit(studies, Aims(balanced=name)).thresholds["balanced"] for name in ("f1", "f2"))
+    f1, f2 = (fit(studies, OperatingPointTargets(balanced=name)).thresholds["balanced"] for name in ("f1", "f2"))
     assert f2["C4"] <= f1["C4"]
 
 
 def test_a_patient_of_whom_no_level_was_seen_is_not_called():
-    studies = [*made(100), Told({}, {}, {}, True, 50), Told({}, {}, {}, False, 50)]
+    studies = [*made(100), StudyPredictions({}, {}, {}, True, 50), StudyPredictions({}, {}, {}, False, 50)]
     ensemble = fit_ensemble(studies)
     assert ensemble.measured["patients"]["n"] == 102 and ensemble.measured["ensemble"]["n"] == 700
-    alone = fit(made(100), Aims())
-    for name, member in fit(studies, Aims()).patient.items():
+    alone = fit(made(100), OperatingPointTargets())
+    for name, member in fit(studies, OperatingPointTargets()).patient.items():
         assert member.offset == pytest.approx(alone.patient[name].offset), "nothing was said, so nothing is learned"
 
 
 def test_too_few_studies_are_told():
-    for studies in ([], made(2), [Told({}, {}, {}, n % 2 == 0, n // 2) for n in range(20)]):
+    for studies in ([], made(2), [StudyPredictions({}, {}, {}, n % 2 == 0, n // 2) for n in range(20)]):
         with pytest.raises(ValueError, match="both halves"):
             fit_ensemble(studies)

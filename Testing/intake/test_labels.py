@@ -116,7 +116,7 @@ def test_both_files_of_a_comparison_are_rounded(tmp_path):
 
 
 def test_an_array_that_is_handed_over_is_rounded():
-    from neckfrac.pipeline.given import levels_of as levels_on
+    from neckfrac.pipeline.external_segmentation import levels_of as levels_on
 
     volume = CTVolume(np.zeros(spine().shape, np.int16), spine().affine)
     levels, _ = levels_on((spine().voxels * 0.99999).astype(np.float32), volume)

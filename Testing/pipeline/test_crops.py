@@ -1,9 +1,9 @@
 import numpy as np
 import torch
 from neckfrac.pipeline.crops import axial_slices, vertebra_crop
-from neckfrac.pipeline.explain import box_of, level_heat
 from neckfrac.pipeline.grids import Lattice
 from neckfrac.pipeline.intensity import BONE_WINDOW, TISSUE_AND_BONE
+from neckfrac.pipeline.localize import box_of, level_heat
 from neckfrac.pipeline.segment import Segmented
 
 

@@ -6,8 +6,8 @@ import torch
 from neckfrac.members.dense import POOLED, ask_dense, territories
 from neckfrac.members.dense import predict as classify_dense
 from neckfrac.pipeline.dense_features import CLOSINGS, Scale, features
-from neckfrac.pipeline.explain import draw
 from neckfrac.pipeline.grids import Lattice
+from neckfrac.pipeline.localize import draw
 from neckfrac.pipeline.segment import Segmented
 from neckfrac.progress import Progress
 from neckfrac.volume import CTVolume

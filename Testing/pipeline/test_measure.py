@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from neckfrac.measurement import NormalRange
-from neckfrac.pipeline.given import given
+from neckfrac.pipeline.external_segmentation import given
 from neckfrac.pipeline.grids import Lattice
 from neckfrac.pipeline.measure import TOO_COARSE, assemble, measure
 from neckfrac.pipeline.measurements import norms, soft_tissue

@@ -8,12 +8,12 @@ from neckfrac.members import MemberPrediction
 from neckfrac.members.planes import DEPTH, box_about, pictures, places_in, tissue_window, views_of
 from neckfrac.members.sagittal import MARGIN, nine_planes, shown
 from neckfrac.members.sagittal import predict as classify_sagittal
+from neckfrac.pipeline.assemble_findings import level_probabilities, members_of
 from neckfrac.pipeline.combine import Ensemble, Member
-from neckfrac.pipeline.conclude import level_probabilities, members_of
 from neckfrac.pipeline.engine import Networks
-from neckfrac.pipeline.explain import draw
 from neckfrac.pipeline.grids import FINE_SPACING, Lattice
 from neckfrac.pipeline.intensity import TISSUE_AND_BONE
+from neckfrac.pipeline.localize import draw
 from neckfrac.pipeline.run_members import heaviest_first, run_members
 from neckfrac.pipeline.segment import Segmented
 from neckfrac.progress import Progress

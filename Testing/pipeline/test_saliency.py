@@ -19,10 +19,10 @@ from neckfrac.networks.vertebra_sequence import VertebraSequence
 from neckfrac.options import GRAD_CAM, SMOOTH_GRAD, AnalysisOptions
 from neckfrac.options import HEATMAP as HEAT
 from neckfrac.pipeline.combine import logit
-from neckfrac.pipeline.explain import level_heat
 from neckfrac.pipeline.grids import FINE_SPACING, Lattice
 from neckfrac.pipeline.intensity import BONE_WINDOW, TISSUE_AND_BONE
-from neckfrac.pipeline.saliency import Score, layer_to_look_at, saliency, twin
+from neckfrac.pipeline.localize import level_heat
+from neckfrac.pipeline.saliency import Score, layer_to_look_at, saliency, weight_sharing_copy
 from neckfrac.pipeline.segment import Segmented
 from neckfrac.progress import Progress
 from pipeline_phantom import knowing, phantom, stored, study
@@ -92,7 +92,7 @@ def test_the_network_is_left_as_it_was_and_keeps_no_gradients_or_hooks(method):
 
 def test_the_twin_shares_its_weights_with_the_network():
     network = VertebraSequence(widths=(8, 8, 8, 8), hidden=8)
-    pairs = zip(network.parameters(), twin(network).parameters(), strict=True)
+    pairs = zip(network.parameters(), weight_sharing_copy(network).parameters(), strict=True)
     assert all(a.data_ptr() == b.data_ptr() and not b.requires_grad for a, b in pairs)
 
 

@@ -84,14 +84,14 @@ def write_once(analysis, folder, *, progress=None, overwrite=False, dicom=None):
 def light(seconds):
     """A job that takes some seconds and writes a result of one file."""
 
-    def study(request, desk):
-        with desk.progress.stage("Pretending", until=1.0):
+    def study(request, context):
+        with context.progress.stage("Pretending", until=1.0):
             files = sorted(Path(request["upload"]).iterdir())
             Path(request["scratch"], "left-by-a-killed-job").write_bytes(b"CT")
             ends = time.monotonic() + seconds
             while time.monotonic() < ends:
                 time.sleep(0.01)
-                desk.progress.step(0.5)
+                context.progress.step(0.5)
         findings = reviewable().findings
         folder = Path(request["folder"])
         folder.mkdir()

@@ -62,7 +62,7 @@ def test_a_lesson_s_average_is_of_what_it_taught_and_not_of_the_lesson_before(tm
     trainer.fit(again, toward(5.0), since=2000, until=2200)
     name = next(iter(trainer.averaged))
     behind = (trainer.network.state_dict()[name] - trainer.averaged[name]).abs().max()
-    assert behind < 3.0, "with the first lesson's 2000 steps in it, it would lag behind by most of the way"
+    assert behind < 3.0, "with the first phase's 2000 steps in it, it would lag behind by most of the way"
 
 
 def test_a_time_budget_of_nothing_trains_nothing_and_says_it_is_not_finished(tmp_path):

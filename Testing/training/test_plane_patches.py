@@ -16,24 +16,24 @@ def vertebra(broken: bool) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def twins(tmp_path):
+def matched_pairs(tmp_path):
     return saved_twins(tmp_path, vertebra)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_flat_break_is_shown_from_all_sides_and_its_whole_twin_at_the_same_place(twins, seed):
-    batch = next(plane_patch_batches(twins, np.random.default_rng(seed), size=2))
+def test_a_flat_break_is_shown_from_all_sides_and_its_whole_twin_at_the_same_place(matched_pairs, seed):
+    batch = next(plane_patch_batches(matched_pairs, np.random.default_rng(seed), size=2))
     assert batch["axial"].shape == (12, 1, 3, 64, 64) and batch["upright"].shape == (12, 2, 3, 64, 64)
     truth = torch.cat([batch["axial_heat"], batch["upright_heat"]], dim=1).sum(dim=(2, 3))
-    assert (truth[:6] == 0).all(), "the whole twin first"
+    assert (truth[:6] == 0).all(), "the intact partner first"
     assert (truth[6:] >= 12).all(), "every view passes through the break"
     assert (truth[6:, 0] > 3 * truth[6:, 1]).all() and (truth[6:, 0] > 3 * truth[6:, 2]).all(), "flat from the side"
     for name in ("axial", "upright"):
-        assert torch.equal(batch[name][:6], batch[name][6:]), "these twins differ in truth only"
+        assert torch.equal(batch[name][:6], batch[name][6:]), "these pairs differ in truth only"
 
 
-def test_where_the_break_lies_in_a_piece_tells_nothing(twins):
-    source = plane_patch_batches(twins, np.random.default_rng(0), size=2)
+def test_where_the_break_lies_in_a_piece_tells_nothing(matched_pairs):
+    source = plane_patch_batches(matched_pairs, np.random.default_rng(0), size=2)
     rows = [torch.nonzero(heat)[:, 0].float().mean() for _ in range(6) for heat in next(source)["upright_heat"][6:, 0]]
     assert np.std(rows) > 4 and abs(np.mean(rows) - 32) < 8
 
@@ -54,8 +54,8 @@ def test_pieces_of_a_vertebra_without_twin_or_break_lie_on_it_and_of_unknown_bre
     assert len(batch["axial"]) == 6 and (batch["axial"][:, 0, 2].flatten(1).sum(dim=1) > 0).all()
 
 
-def test_a_right_answer_loses_less_than_a_wrong_one_and_each_part_of_it_counts(twins):
-    batch = next(plane_patch_batches(twins, np.random.default_rng(0), size=2))
+def test_a_right_answer_loses_less_than_a_wrong_one_and_each_part_of_it_counts(matched_pairs):
+    batch = next(plane_patch_batches(matched_pairs, np.random.default_rng(0), size=2))
 
     class Answer(torch.nn.Module):
         def __init__(self, wrong=()):

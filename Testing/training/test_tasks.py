@@ -168,7 +168,7 @@ def test_most_looks_have_grain_and_some_have_none():
 def test_pieces_with_and_without_a_break_come_from_the_same_places(vertebrae):
     batch = next(patch_batches(vertebrae, np.random.default_rng(0), size=2))
     assert batch["image"].shape == (12, 1, 4, 64, 64) and batch["heat"].shape == (12, 1, 64, 64)
-    assert batch["target"][:6].sum() == 0 and batch["target"][6:].sum() >= 4, "the whole twin first"
+    assert batch["target"][:6].sum() == 0 and batch["target"][6:].sum() >= 4, "the intact partner first"
     assert torch.equal(batch["image"][:6], batch["image"][6:])
     assert ((batch["heat"].sum(dim=(1, 2, 3)) >= 12) == batch["target"].bool()).all()
 
@@ -182,7 +182,7 @@ def test_pieces_of_a_vertebra_without_twin_or_break_lie_on_it(tmp_path):
 def test_pieces_show_the_same_of_a_part_of_the_sample_as_of_all_of_it(monkeypatch):
     from neckfrac_lab.training import patches
 
-    monkeypatch.setattr(patches, "another_look", lambda hu, generator: hu)
+    monkeypatch.setattr(patches, "augmented", lambda hu, generator: hu)
     monkeypatch.setattr(patches, "imitate_mask", lambda mask, generator: mask)
     sample, places = vertebra(), np.array([[20, 60, 64], [30, 70, 60]])
     sample["hu"] = np.random.default_rng(0).normal(300, 100, sample["hu"].shape).astype(np.float32)

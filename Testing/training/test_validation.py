@@ -16,7 +16,7 @@ from neckfrac_lab.training.cache import TENTH, SampleCache, Split
 from neckfrac_lab.training.checkpoint import learned, read_about
 from neckfrac_lab.training.export import export, how_far, trained
 from neckfrac_lab.training.loop import Schedule, Trainer
-from neckfrac_lab.training.tasks import TASKS, Beginning
+from neckfrac_lab.training.tasks import TASKS, WeightInitialisation
 from neckfrac_lab.training.three_planes import plane_batches
 from neckfrac_lab.training.validation import BATCHES, Validation
 from safetensors.torch import load_file, save_file
@@ -145,9 +145,9 @@ def test_when_other_samples_are_held_out_the_best_weights_are_measured_on_them_f
 
 @pytest.mark.parametrize("folds", [2, 3, 5, 7])
 def test_every_person_is_held_out_in_one_fold_with_twins_and_levels_together(folds, tmp_path):
-    twins = range(60)
+    matched_pairs = range(60)
     patients = [level * 1_000_000 + 2 * number for level in range(1, 8) for number in range(30)]
-    for number in (*twins, *patients):
+    for number in (*matched_pairs, *patients):
         (tmp_path / f"{number:08d}.npz").touch()
     cache, held = SampleCache(tmp_path), []
     for fold in range(folds):
@@ -202,7 +202,8 @@ def test_folds_of_what_the_ensemble_does_not_vote_on_are_refused(runs):
 
 
 def test_a_fold_begins_as_the_same_fold_of_the_other_network(runs, monkeypatch):
-    monkeypatch.setitem(TASKS, "planes", replace(TASKS["planes"], begins_as=Beginning("model2", ("encoder.",))))
+    start = WeightInitialisation("model2", ("encoder.",))
+    monkeypatch.setitem(TASKS, "planes", replace(TASKS["planes"], begins_as=start))
     with pytest.raises(InputError, match="model2-fold1, which has not been trained") as caught:
         training.train("planes", runs, steps=1, split=Split(1, 4))
     assert "train model2 --folds K --fold 1" in caught.value.advice

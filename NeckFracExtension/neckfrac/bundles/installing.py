@@ -161,7 +161,7 @@ def _delete(folder: Path) -> None:
 
 
 def _check_road_without(entry: Entry, folders: Sequence[Path]) -> None:
-    """Raise InputError when the road could not be walked without this bundle."""
+    """Raise InputError when the pipeline could not run without this bundle."""
     try:
         before = installed(folders)
     except InputError:

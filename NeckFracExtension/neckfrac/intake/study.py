@@ -1,4 +1,4 @@
-"""The door into the road: a study, however it is stored, becomes a CTVolume with its identity and warnings."""
+"""The way into the pipeline: a study, however it is stored, becomes a CTVolume with its identity and warnings."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def write_result(
 
 def _write_dicom(analysis: Analysis, folder: Path, series: SourceSeries) -> None:
     """segmentation.dcm (when a level is segmented), report.dcm and boxes.csv."""
-    from ..pipeline.given import GIVEN
+    from ..pipeline.external_segmentation import GIVEN
     from ..volume import CTVolume
     from .dicom_seg import write_segmentation
     from .dicom_sr import write_report

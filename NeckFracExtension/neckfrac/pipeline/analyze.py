@@ -1,4 +1,4 @@
-"""The road from a study to its Findings, top to bottom."""
+"""The pipeline from a study to its Findings, top to bottom."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def analyze(
     are taken as they are, and neither locating nor segmenting is done. Raises InputError for a member that is unknown
     or can't be explained so, and for labels without a level; Cancelled when the progress says so.
     """
-    from .conclude import chain_warnings, conclude, level_probabilities, warn_all
+    from .assemble_findings import chain_warnings, conclude, level_probabilities, warn_all
     from .coverage import levels_in_view
-    from .explain import draw
-    from .explain_members import member_to_explain, redraw
-    from .given import GIVEN, given, levels_of
+    from .explain import member_to_explain, redraw
+    from .external_segmentation import GIVEN, given, levels_of
     from .grids import coarse
+    from .localize import draw
     from .locate import locate
     from .measure import measure
     from .run_members import heaviest_first, run_members
@@ -111,7 +111,7 @@ def analyze(
 
 
 class Engine(Networks):
-    """The road with its networks kept warm: what the command line and the worker hold on to."""
+    """The pipeline with its networks kept warm: what the command line and the worker hold on to."""
 
     def analyze(
         self,

@@ -1,75 +1,68 @@
-"""Explain: the heat map of the member that counts most and has one, and one box a vertebra where it is hottest."""
+"""Each member's heat by a method of choice: its own heat map, or what moved its answer (see `saliency`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from scipy import ndimage
-from torch.nn import functional as F  # noqa: N812
 
-from ..findings import Box
-from ..members import MemberPrediction
+from ..errors import Cancelled, InputError, first_line
+from ..members import LevelHeat, MemberPrediction, can_explain, member_module
+from ..options import GRAD_CAM, HEATMAP, SMOOTH_GRAD
+from ..progress import Progress
 from ..volume import CTVolume
-from .crops import VertebraCrop
-from .grids import onto, place_in, seen_by
+from .localize import draw
 from .segment import Segmented
 
-REACH = 3  # fine voxels (about 2 mm in plane) around the vertebra where heat still belongs to it
-LEAST_SIDE = 6.0  # mm, of a box
+if TYPE_CHECKING:
+    from .engine import Networks
+
+TITLES = {HEATMAP: "Heat map", GRAD_CAM: "Grad-CAM", SMOOTH_GRAD: "SmoothGrad"}
 
 
-def draw(
-    segmented: Segmented, predictions: Iterable[MemberPrediction], volume: CTVolume, into: np.ndarray
-) -> dict[str, Box]:
-    """Write the members' heat onto the volume's own voxels; where each level that has any is the hottest.
+def member_to_explain(networks: Networks, method: str, member: str | None) -> str | None:
+    """Whose heat is drawn: the member asked for, else the one that weighs most; None: the members' own heat maps.
 
-    predictions: of the members, heaviest first: the first that has heat for a level draws its box.
-    into: zeros, uint8 [z, y, x], the volume's shape; becomes 0...100.
+    Raises InputError for an unknown member, or one that the method can't explain.
     """
-    fine, boxes = np.zeros(segmented.labels.shape, np.uint8), {}
-    for prediction in predictions:
-        for name, warmth, place in heat_of(segmented, prediction):
-            fine[place] = np.maximum(fine[place], np.rint(100 * warmth).astype(np.uint8))
-            if name not in boxes and warmth.any():
-                boxes[name] = box_of(segmented, warmth, place)
-    target = seen_by(segmented.lattice, volume)
-    into[place_in(volume, target)] = onto(fine, segmented.lattice, target)
-    return boxes
+    if member is not None and member not in networks.members:
+        raise InputError(f"There is no member {member!r}.", advice=f"Choose {', '.join(networks.members)}.")
+    if method == HEATMAP and member is None:
+        return None
+    known = [name for name, bundle in networks.members.items() if can_explain(bundle.step, method)]
+    if not known or member not in (None, *known):
+        raise InputError(
+            f"{TITLES[method]} can't explain {member or 'any member'}.",
+            advice=f"Choose {', '.join(known)}." if known else "Leave --explain out.",
+        )
+    return member or max(known, key=networks.ensemble.weight)
 
 
-def heat_of(segmented: Segmented, prediction: MemberPrediction) -> Iterator[tuple[str, np.ndarray, tuple]]:
-    """A prediction's heat by level: name, heat (0...1) on a part of the fine grid, and which part."""
-    for name, (heat, place) in prediction.fine_heat.items():
-        yield name, heat, place
-    for name, (crop, heat) in prediction.heat.items():
-        yield name, *level_heat(segmented, name, crop, heat)
+def explain_levels(
+    segmented: Segmented, networks: Networks, member: str, levels: list[str], method: str, progress: Progress
+) -> LevelHeat:
+    """A member's heat (0...1) on its crop of each level that is there; for all but HEATMAP 1 at its hottest place.
+
+    The results are as in `members.MemberPrediction.heat`.
+    """
+    module = member_module(networks.bundles[member].step)
+    return module.explain(segmented, levels=levels, method=method, progress=progress, **networks.arguments(member))
 
 
-def level_heat(segmented: Segmented, name: str, crop: VertebraCrop, heat: np.ndarray) -> tuple[np.ndarray, tuple]:
-    """A crop's heat [S, h, w] (0...1) on the fine grid's voxels: float32 and the slices of the grid it fills."""
-    size = crop.images.shape[-1]
-    first, last = int(crop.slices[0]), int(crop.slices[-1])
-    shape = (last - first + 1, size, size)
-    full = F.interpolate(torch.from_numpy(heat)[None, None], size=shape, mode="trilinear", align_corners=False)[0, 0]
-    inside, source = [slice(first, last + 1)], [slice(None)]
-    for corner, length in zip(crop.corner, segmented.labels.shape[1:], strict=True):
-        low, high = max(corner, 0), min(corner + size, length)
-        inside.append(slice(low, high))
-        source.append(slice(low - corner, high - corner))
-    place = tuple(inside)
-    mask = ndimage.binary_dilation(segmented.of(name)[place], iterations=REACH)
-    return full.numpy()[tuple(source)] * mask, place
+def redraw(
+    segmented: Segmented, networks: Networks, member: str, levels: list[str], method: str, volume: CTVolume,
+    into: np.ndarray, progress: Progress,
+) -> str:  # fmt: skip
+    """Write a member's heat of the levels instead of what is there; what drew it, or "" when it fails (with a warning).
 
-
-def box_of(segmented: Segmented, heat: np.ndarray, place: tuple) -> Box:
-    """The box (mm, LPS) of the hottest connected region above half the largest heat."""
-    regions, count = ndimage.label(heat >= 0.5 * heat.max())
-    sums = ndimage.sum_labels(heat, regions, np.arange(1, count + 1))
-    bounds = ndimage.find_objects(regions)[int(np.argmax(sums))]
-    low = np.array([s.start + p.start for s, p in zip(bounds, place, strict=True)]) - 0.5
-    high = np.array([s.stop + p.start for s, p in zip(bounds, place, strict=True)]) - 0.5
-    lower, upper = segmented.lattice.to_points(low), segmented.lattice.to_points(high)
-    missing = np.maximum(LEAST_SIDE - (upper - lower), 0) / 2
-    return Box(tuple(map(float, lower - missing)), tuple(map(float, upper + missing)))
+    volume, into: as in `explain.draw`.
+    """
+    try:
+        heat = explain_levels(segmented, networks, member, levels, method, progress)
+    except Cancelled:
+        raise
+    except (RuntimeError, MemoryError) as error:
+        progress.warn(f"{TITLES[method]} of {member} failed; the heat is the members' own: {first_line(error)}")
+        return ""
+    draw(segmented, [MemberPrediction({}, None, heat)], volume, into)
+    return f"{TITLES[method]} of {member}"

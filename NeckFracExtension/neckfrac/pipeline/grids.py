@@ -1,4 +1,4 @@
-"""The two working grids of the road, both with axes along LPS: coarse to locate, fine to segment and classify."""
+"""The two working grids of the pipeline, both with axes along LPS: coarse to locate, fine to segment and classify."""
 
 from __future__ import annotations
 

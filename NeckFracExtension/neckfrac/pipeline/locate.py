@@ -11,10 +11,10 @@ import torch
 from ..anatomy import N_CLASSES, N_LEVELS, OTHER_BONE
 from ..findings import Naming
 from ..progress import Progress
-from .chain import Chain, doubts, find_vertebrae, name_chain, rename
 from .device import reduced_precision
 from .grids import Lattice
 from .intensity import Intensity
+from .level_labeling import Chain, doubts, find_vertebrae, name_chain, rename
 
 # Volumes of whole adult vertebrae, ml, on a bone-tight label at 2 mm; a child's are about half, a large
 # man's half as much again.

@@ -29,18 +29,18 @@ Answer = Callable[[nn.Module, torch.Tensor], torch.Tensor]
 class Score(nn.Module):
     """A member's one answer to a stack of slices, as MONAI asks for it: [1, S, channels, y, x] to a logit [1, 1].
 
-    The network is a twin: same weights in the same memory, but no gradient, hook or flag of the twin reaches it.
+    The network is a copy: same weights in the same memory, but no gradient, hook or flag of the copy reaches it.
     """
 
     def __init__(self, network: nn.Module, answer: Answer) -> None:
         super().__init__()
-        self.network, self.answer = twin(network), answer
+        self.network, self.answer = weight_sharing_copy(network), answer
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.answer(self.network, images).float().reshape(1, 1)
 
 
-def twin(network: nn.Module) -> nn.Module:
+def weight_sharing_copy(network: nn.Module) -> nn.Module:
     """A copy of the modules, in evaluation mode, over the very same weights; its parameters ask for no gradients."""
     shared = {id(part): nn.Parameter(part.detach(), requires_grad=False) for part in network.parameters()}
     shared |= {id(part): part.detach() for part in network.buffers()}
@@ -56,7 +56,7 @@ class Watched(nn.Module):
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
-        self.watched, self._other = encoder, [twin(encoder)]  # in a list, it is no part of this module
+        self.watched, self._other = encoder, [weight_sharing_copy(encoder)]  # in a list, it is no part of this module
 
     def forward(self, images: torch.Tensor) -> object:
         return self.watched(images) if images.requires_grad else self._other[0](images)

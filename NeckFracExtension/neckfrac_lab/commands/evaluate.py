@@ -47,9 +47,9 @@ def evaluate_fractures(
     quiet: Quiet = False,
 ) -> None:
     """How well fractures are found, beside baselines: simulated studies or a folder; writes JSON and HTML."""
-    from ..evaluation.fractures.ahead import readers_for
     from ..evaluation.fractures.card import record_fractures
     from ..evaluation.fractures.evaluate import REPORT, RESULT, evaluate_fractures, evaluate_simulated_fractures
+    from ..evaluation.fractures.prefetch import readers_for
 
     with measuring("Evaluating", models, device, threads, quiet) as (networks, progress):
         options = {"readers": readers_for(networks.device) if readers is None else readers, "progress": progress}

@@ -110,7 +110,7 @@ def train(
         elif what == "cache-calibration":
             from neckfrac_lab.training.calibrate import calibration_networks, run_studies
 
-            from ..evaluation.fractures.ahead import readers_for
+            from ..evaluation.fractures.prefetch import readers_for
 
             networks = calibration_networks(models or resources_dir() / "Models", device, threads)
             readers = readers_for(networks.device) if loaders is None else loaders
@@ -148,14 +148,14 @@ def train(
             from neckfrac.pipeline.engine import ENSEMBLE_FILE
 
             from neckfrac_lab.training.calibrate import calibrate, calibration_networks
-            from neckfrac_lab.training.calibration import BALANCED, Aims
+            from neckfrac_lab.training.calibration import BALANCED, OperatingPointTargets
 
             if balanced not in BALANCED:
                 raise InputError(f"There is no {balanced!r} to balance by.", advice=f"Choose {', '.join(BALANCED)}.")
 
-            aims = Aims(sensitivity, specificity, balanced, prevalence)
+            targets = OperatingPointTargets(sensitivity, specificity, balanced, prevalence)
             folder = models or resources_dir() / "Models"
-            calibrate(calibration_networks(folder, device, threads), runs, aims).write(folder / ENSEMBLE_FILE)
+            calibrate(calibration_networks(folder, device, threads), runs, targets).write(folder / ENSEMBLE_FILE)
         else:
             from neckfrac_lab.training.cache import Split
             from neckfrac_lab.training.export import how_far

@@ -27,7 +27,7 @@ PATCH = 4.0  # mm: about the size of the patches that are deleted as a control
 
 @dataclass(frozen=True, eq=False)
 class Vertebra:
-    """A simulated vertebra on the fine grid, as the road segments it. fracture: bool [z, y, x], none when whole."""
+    """A simulated vertebra on the fine grid, as the pipeline segments it. fracture: bool [z, y, x], none when whole."""
 
     name: str
     segmented: Segmented
@@ -91,7 +91,7 @@ def on_fracture(fracture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def neighbourhood(vertebra: Vertebra) -> np.ndarray:
     """Where heat of a vertebra may lie: its voxels and what is as near as `explain.level_heat` lets it."""
-    from neckfrac.pipeline.explain import REACH
+    from neckfrac.pipeline.localize import REACH
     from scipy import ndimage
 
     return ndimage.binary_dilation(vertebra.mask, iterations=REACH)

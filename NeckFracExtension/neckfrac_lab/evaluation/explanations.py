@@ -40,7 +40,7 @@ def evaluate_explanations(
 ) -> dict[str, Any]:  # fmt: skip
     """The figures of every member and method on `count` fractured vertebrae, JSON-ready; all of it simulated.
 
-    Members whose step can't be explained are named and left out. The whole twin of each vertebra is only asked for
+    Members whose step can't be explained are named and left out. The intact partner of each vertebra is only asked for
     its probability: how a network that can't tell the two apart came to its answer explains nothing.
     """
     from neckfrac.members import can_explain
@@ -131,8 +131,8 @@ def examine(
 
 def heat_of(vertebra: Vertebra, networks: Networks, member: str, method: str) -> np.ndarray:
     """A member's heat on the vertebra's grid, as `explain.draw` maps it: float32 [z, y, x], 0 when it has none."""
-    from neckfrac.pipeline.explain import level_heat
-    from neckfrac.pipeline.explain_members import explain_levels
+    from neckfrac.pipeline.explain import explain_levels
+    from neckfrac.pipeline.localize import level_heat
 
     result = np.zeros(vertebra.mask.shape, np.float32)
     found = explain_levels(vertebra.segmented, networks, member, [vertebra.name], method, Progress())
@@ -151,7 +151,7 @@ def placed(heat: np.ndarray, box: np.ndarray, near: np.ndarray) -> dict[str, Any
 
 
 def logit_of(vertebra: Vertebra, networks: Networks, member: str) -> float:
-    """What a member says of the vertebra, as on the road."""
+    """What a member says of the vertebra, as in the pipeline."""
     from neckfrac.members import member_module
     from neckfrac.pipeline.combine import logit
 

@@ -152,7 +152,7 @@ def thicker(study: SimulatedStudy, times: int) -> tuple[CTVolume, np.ndarray]:
 
 def measured_in(volume: CTVolume, labels: np.ndarray, networks: Networks | None) -> tuple[Measurement, ...]:
     """What is measured of a scan, with its true masks or with the networks'."""
-    from neckfrac.pipeline.given import given
+    from neckfrac.pipeline.external_segmentation import given
     from neckfrac.pipeline.measure import measure
 
     segmented = given(volume, labels, window=96) if networks is None else _segmented(volume, networks)

@@ -27,7 +27,7 @@ def augment_hu(hu: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def between_voxels(hu: np.ndarray, generator: np.random.Generator, axes: tuple[int, ...] = (0, 1, 2)) -> np.ndarray:
-    """Float HU as the road brings them onto the working grid: interpolated up to half a voxel away, along each axis.
+    """Float HU as the pipeline brings them onto the working grid: interpolated up to half a voxel off, along each axis.
 
     Samples are simulated on that grid itself, and a line that is a voxel wide is sharper there than in any scan. The
     truth stays where it is.
@@ -55,12 +55,12 @@ def grained(hu: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return hu
 
 
-def another_look(hu: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def augmented(hu: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """A stored vertebra's int16 HU as another scan of such a person would show it, on the working grid: float32."""
     return grained(between_voxels(augment_hu(hu, generator), generator), generator)
 
 
-def twins(paths: list[Path], generator: np.random.Generator) -> Iterator[list[Path]]:
+def matched_pairs(paths: list[Path], generator: np.random.Generator) -> Iterator[list[Path]]:
     """The paths without end, shuffled anew each time round, those of one person (`vertebra_sample`) together."""
     people: dict[int, list[Path]] = {}
     for path in paths:
@@ -73,9 +73,9 @@ def twins(paths: list[Path], generator: np.random.Generator) -> Iterator[list[Pa
 def looks(paths: list[Path], generator: np.random.Generator) -> Iterator[tuple[Sample, int]]:
     """Samples of single vertebrae without end, each with the seed of its look.
 
-    Twins come one after the other with the same look, so that nothing but the fracture tells them apart.
+    Matched pairs come one after the other with the same look, so that nothing but the fracture tells them apart.
     """
-    for group in twins(paths, generator):
+    for group in matched_pairs(paths, generator):
         seed = int(generator.integers(2**32))
         for path in group:
             yield SampleCache.load(path), seed

@@ -1,4 +1,4 @@
-"""What the ensemble is calibrated on: simulated studies of people that trained nothing, through the whole road."""
+"""What the ensemble is calibrated on: simulated studies of people that trained nothing, through the whole pipeline."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from neckfrac.errors import InputError
 from neckfrac.pipeline.combine import LEVELS_MEMBER, OPERATING_POINTS, PATIENT, Ensemble
 from neckfrac.progress import Progress
 
-from neckfrac_lab.evaluation.fractures.ahead import read_ahead
 from neckfrac_lab.evaluation.fractures.evaluate import RECORDS, Records, ask, checksums
+from neckfrac_lab.evaluation.fractures.prefetch import read_ahead
 
-from .calibration import Aims, Told, fit_ensemble
+from .calibration import DEFAULT_TARGETS, OperatingPointTargets, StudyPredictions, fit_ensemble
 
 if TYPE_CHECKING:
     from neckfrac.pipeline.engine import Networks
@@ -56,7 +56,12 @@ def run_studies(
     return count
 
 
-def calibrate(networks: Networks, runs: Path, aims: Aims = Aims(), *, most: int | None = None) -> Ensemble:
+def calibrate(
+    networks: Networks, runs: Path,
+    targets: OperatingPointTargets = DEFAULT_TARGETS,
+    *,
+    most: int | None = None,
+) -> Ensemble:
     """The ensemble fitted to the studies of `runs` that are kept for it, or to the first `most` of them.
 
     Raises InputError when there are too few, or they were judged by other networks.
@@ -65,7 +70,7 @@ def calibrate(networks: Networks, runs: Path, aims: Aims = Aims(), *, most: int 
     # A fracture that lies outside the scan, or is smaller than its voxels, is neither there nor not.
     told = [_told(n, one) for n, one in there if one["patient truth"] is not None]
     try:
-        return fit_ensemble(told, aims)
+        return fit_ensemble(told, targets)
     except ValueError as error:
         where = runs / FOLDER / RECORDS
         raise InputError(f"There are too few studies to calibrate on: {error}.", where=where, advice=ADVICE) from error
@@ -77,7 +82,7 @@ def records_in(networks: Networks, runs: Path) -> Records:
     return Records(runs / FOLDER / RECORDS, header)
 
 
-def _told(number: int, one: dict[str, Any]) -> Told:
+def _told(number: int, one: dict[str, Any]) -> StudyPredictions:
     levels = {
         name: {member: said[name] for member, said in one["members"].items() if said.get(name) is not None}
         for name in LEVEL_NAMES
@@ -87,4 +92,4 @@ def _told(number: int, one: dict[str, Any]) -> Told:
     heads = {name: p for name, p in one["patient members"].items() if name != LEVELS_MEMBER}
     truths = {name: bool(one["truth"][name]) for name in levels}
     # Studies come in pairs of one person, see `simulated_cases`.
-    return Told(levels, truths, heads, one["patient truth"], number // 2)
+    return StudyPredictions(levels, truths, heads, one["patient truth"], number // 2)

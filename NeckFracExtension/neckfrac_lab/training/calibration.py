@@ -34,7 +34,7 @@ LEAST_ABOVE = 3  # whole vertebrae of a level above its threshold, from which it
 
 
 @dataclass(frozen=True)
-class Aims:
+class OperatingPointTargets:
     """What is wanted for patients: the sensitive and the specific operating point reach these, the balanced one has
     the most of `balanced`, a key of BALANCED. prevalence: share of fractured patients."""
 
@@ -53,7 +53,7 @@ class Aims:
 
 
 @dataclass(frozen=True)
-class Told:
+class StudyPredictions:
     """What the members said of one study whose fractures are known.
 
     levels: each member's probability of the levels that were seen. truths: whether those are fractured. heads: of
@@ -70,10 +70,13 @@ class Told:
 Rows = Sequence[tuple[dict[str, float], bool]]  # each member's probability of one level or patient, and the truth
 
 
-def fit_ensemble(studies: Sequence[Told], aims: Aims = Aims()) -> Ensemble:
+DEFAULT_TARGETS = OperatingPointTargets()
+
+
+def fit_ensemble(studies: Sequence[StudyPredictions], targets: OperatingPointTargets = DEFAULT_TARGETS) -> Ensemble:
     """Weights, calibration and thresholds from all studies; measured on each half of the people by a fit to the other.
 
-    Probabilities hold where a share of `aims.prevalence` of the patients is fractured. Raises ValueError when a half
+    Probabilities hold where a share of `targets.prevalence` of the patients is fractured. Raises ValueError when a half
     lacks fractured or intact patients or levels.
     """
     halves = [[study for study in studies if study.person % 2 == half] for half in (0, 1)]
@@ -81,25 +84,25 @@ def fit_ensemble(studies: Sequence[Told], aims: Aims = Aims()) -> Ensemble:
         levels = {truth for study in half for truth in study.truths.values()}
         if len(levels) < 2 or len({study.fractured for study in half if study.levels}) < 2:
             raise ValueError("both halves of the people need fractured and intact patients in whom levels were found")
-    judged = [(fit(halves[1 - half], aims), halves[half]) for half in (0, 1)]
-    return replace(fit(studies, aims), measured=_measured(judged, aims.prevalence))
+    judged = [(fit(halves[1 - half], targets), halves[half]) for half in (0, 1)]
+    return replace(fit(studies, targets), measured=_measured(judged, targets.prevalence))
 
 
-def fit(studies: Sequence[Told], aims: Aims) -> Ensemble:
+def fit(studies: Sequence[StudyPredictions], targets: OperatingPointTargets) -> Ensemble:
     """Weights, calibration and thresholds, not measured."""
-    levels = members_from(_level_rows(studies), level_prevalence(aims.prevalence))
+    levels = members_from(_level_rows(studies), level_prevalence(targets.prevalence))
     context = fit_context(studies, levels)
     seen = [study for study in studies if study.levels]
     heads = [(_heads(study, levels, context), study.fractured) for study in seen]
-    patient = members_from(heads, aims.prevalence)
+    patient = members_from(heads, targets.prevalence)
     unset = dict.fromkeys(OPERATING_POINTS, dict.fromkeys((*LEVEL_NAMES, PATIENT), 0.5))
-    ensemble = Ensemble(levels, patient, unset, {}, aims.prevalence, context)
+    ensemble = Ensemble(levels, patient, unset, {}, targets.prevalence, context)
     grid, broken, patients = _answers(studies, ensemble)
     fractured = np.array([study.fractured for study in studies])
-    return replace(ensemble, thresholds=choose_thresholds(grid, broken, patients, fractured, aims))
+    return replace(ensemble, thresholds=choose_thresholds(grid, broken, patients, fractured, targets))
 
 
-def fit_context(studies: Sequence[Told], members: dict[str, Member]) -> Context:
+def fit_context(studies: Sequence[StudyPredictions], members: dict[str, Member]) -> Context:
     """The share of SHARES that ranks levels best; `usual` keeps the mean logit of the levels as it is.
 
     A larger share must bring LEAST_GAIN.
@@ -210,7 +213,7 @@ def weigh(members: dict[str, Member], rows: Rows, prevalence: float) -> dict[str
 
 
 def choose_thresholds(
-    levels: np.ndarray, broken: np.ndarray, patients: np.ndarray, fractured: np.ndarray, aims: Aims
+    levels: np.ndarray, broken: np.ndarray, patients: np.ndarray, fractured: np.ndarray, targets: OperatingPointTargets
 ) -> dict[str, dict[str, float]]:
     """Thresholds by operating point, and there by level and for the patient, that reach what is wanted for *patients*.
 
@@ -231,7 +234,7 @@ def choose_thresholds(
         called = by_level | (patients >= limit)
         sets.append((*limits, limit, called[fractured].mean(), 1 - called[~fractured].mean()))
     table = np.array(sets)
-    wanted = {point: choose(table[:, -2], table[:, -1], **aims.of(point)) for point in OPERATING_POINTS}
+    wanted = {point: choose(table[:, -2], table[:, -1], **targets.of(point)) for point in OPERATING_POINTS}
     # The balanced point of good networks may be more specific, or more sensitive, than was asked of the others.
     wanted["sensitive"] = min(wanted["sensitive"], wanted["balanced"])
     wanted["specific"] = max(wanted["specific"], wanted["balanced"])
@@ -246,16 +249,16 @@ def _above(values: np.ndarray, share: float) -> float:
     return float(np.clip((ends[index] + ends[index + 1]) / 2, 1e-6, 1 - 1e-6))
 
 
-def _level_rows(studies: Sequence[Told]) -> Rows:
+def _level_rows(studies: Sequence[StudyPredictions]) -> Rows:
     return [(told, study.truths[name]) for study in studies for name, told in study.levels.items()]
 
 
-def _heads(study: Told, members: dict[str, Member], context: Context) -> dict[str, float]:
+def _heads(study: StudyPredictions, members: dict[str, Member], context: Context) -> dict[str, float]:
     """What is said of the patient, that of the levels among it."""
     return {**study.heads, LEVELS_MEMBER: any_of(combine_levels(study.levels, members, context).values())}
 
 
-def _answers(studies: Sequence[Told], ensemble: Ensemble) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _answers(studies: Sequence[StudyPredictions], ensemble: Ensemble) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Probabilities of the levels [studies, 7] (NaN: none), whether they are broken, and of the patients [studies].
 
     The patient of whom no level was seen has 0: nobody is called for nothing.
@@ -271,7 +274,7 @@ def _answers(studies: Sequence[Told], ensemble: Ensemble) -> tuple[np.ndarray, n
     return levels, broken, patients
 
 
-def _measured(judged: list[tuple[Ensemble, list[Told]]], prevalence: float) -> dict[str, object]:
+def _measured(judged: list[tuple[Ensemble, list[StudyPredictions]]], prevalence: float) -> dict[str, object]:
     """What each ensemble, and each of its members alone, reaches on studies of people that did not fit it.
 
     Probabilities are compared by how far their logits lie over the balanced thresholds, which differ between the two.
@@ -295,7 +298,7 @@ def _measured(judged: list[tuple[Ensemble, list[Told]]], prevalence: float) -> d
         called += (by_level | (of_patients >= limits[PATIENT])).tolist()
     whole = _figures(patients)
     return {
-        "on": "simulated studies through the whole road, every other one fractured, of people who trained nothing; "
+        "on": "simulated studies through the whole pipeline, every other one fractured, of people who trained nothing; "
         "same simulator; each half of the people judged by what was fitted to the other half",
         "simulated": True,
         "patients' prevalence": prevalence,

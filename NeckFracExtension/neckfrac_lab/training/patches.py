@@ -16,7 +16,7 @@ from neckfrac.pipeline.intensity import TISSUE_AND_BONE, Intensity
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from .batches import Batch, another_look, turned, twins
+from .batches import Batch, augmented, matched_pairs, turned
 from .cache import Sample, SampleCache
 from .vertebrae import LEAST_FRACTURE, imitate_mask
 
@@ -31,12 +31,12 @@ def patch_batches(
 ) -> Iterator[Batch]:
     """image [B, 1, 4, 64, 64], heat [B, 1, 64, 64] (truth mask), target [B]: pieces of `size` vertebrae.
 
-    Twins (`vertebra_sample`) give the same places. A piece without a break is as good as one with.
+    Matched pairs (`vertebra_sample`) give the same places. A piece without a break is as good as one with.
     """
-    source = twins(paths, generator)
+    source = matched_pairs(paths, generator)
     while True:
         images, heats = [], []
-        for samples in some_twins(source, size):
+        for samples in some_matched_pairs(source, size):
             places, seed = _places(samples, generator), int(generator.integers(2**32))
             parts, places = _about(samples, places)
             for part in parts:
@@ -49,9 +49,11 @@ def patch_batches(
             yield {"image": torch.stack(images), "heat": heat, "target": broken}
 
 
-def some_twins(source: Iterator[list[Path]], size: int) -> Iterator[list[Sample]]:
-    """The next `size` vertebrae of `twins`, those of one person together, but for fractures of which nobody knows the
-    place."""
+def some_matched_pairs(source: Iterator[list[Path]], size: int) -> Iterator[list[Sample]]:
+    """The next `size` vertebrae of `matched_pairs`, those of one person together.
+
+    Without fractures of which nobody knows the place.
+    """
     for group in islice(source, max(size // 2, 1)):
         if samples := [sample for sample in map(SampleCache.load, group) if sample.get("located", True)]:
             yield samples
@@ -87,7 +89,7 @@ def _pieces(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """The pieces of one sample: image [1, 4, PATCH, PATCH] as `vertebra_crop` makes them, and truth [1, ...]."""
     look = np.random.default_rng(seed)
-    hu, flip = another_look(sample["hu"], look), -1 if look.random() < 0.5 else 1
+    hu, flip = augmented(sample["hu"], look), -1 if look.random() < 0.5 else 1
     level, last = sample["level"], len(hu) - 1
     # The true mask leaves gaps out: a network would learn to read the break off it.
     mask = imitate_mask(sample["labels"] == level, look)
@@ -104,11 +106,11 @@ def patch_loss(network: nn.Module, batch: Batch) -> torch.Tensor:
     """Broken or not, twice (as a slice and as a whole of one slice), and where: cross-entropies."""
     output = network(batch["image"])
     told = (output["logit"], output["slice_logits"][:, 0])
-    where = where_loss(output["heat"].float(), batch["heat"])
+    where = heatmap_loss(output["heat"].float(), batch["heat"])
     return 2 * where + sum(F.binary_cross_entropy_with_logits(part.float(), batch["target"]) for part in told)
 
 
-def where_loss(heat: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+def heatmap_loss(heat: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of heat maps of pieces [B, V, h, w] (logits) with their truth masks [B, V, y, x]."""
     truth = F.adaptive_max_pool2d(truth, heat.shape[-2:])
     return F.binary_cross_entropy_with_logits(heat, truth, pos_weight=torch.tensor(2.0, device=heat.device))

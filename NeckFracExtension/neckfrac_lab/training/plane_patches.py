@@ -15,9 +15,9 @@ from neckfrac.members.planes import DEPTH, Box, Places
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from .batches import Batch, another_look, twins
+from .batches import Batch, augmented, matched_pairs
 from .cache import Sample
-from .patches import PATCH, PIECES, some_twins, where_loss
+from .patches import PATCH, PIECES, heatmap_loss, some_matched_pairs
 from .three_planes import PLANE_ROWS, broken_views, pictures_and_truth
 from .vertebrae import imitate_mask
 
@@ -29,12 +29,12 @@ def plane_patch_batches(paths: list[Path], generator: np.random.Generator, size:
     """axial [B, 1, 3, 64, 64], upright [B, 2, 3, 64, 64], axial_heat and upright_heat: their truth masks, without
     channels; pieces of `size` vertebrae.
 
-    Twins (`vertebra_sample`) give the same places. A piece without a break is as good as one with.
+    Matched pairs (`vertebra_sample`) give the same places. A piece without a break is as good as one with.
     """
-    source, names = twins(paths, generator), ("axial", "axial_heat", "upright", "upright_heat")
+    source, names = matched_pairs(paths, generator), ("axial", "axial_heat", "upright", "upright_heat")
     while True:
         rows = []
-        for samples in some_twins(source, size):
+        for samples in some_matched_pairs(source, size):
             points, seed = _points(samples, generator), int(generator.integers(2**32))
             rows += [row for sample in samples for row in _pieces(sample, points, seed)]
         if rows:
@@ -52,7 +52,7 @@ def _points(samples: list[Sample], generator: np.random.Generator) -> np.ndarray
 def _pieces(sample: Sample, points: np.ndarray, seed: int) -> Iterator[tuple[torch.Tensor, ...]]:
     """Axial piece, its truth, sagittal and coronal pieces, their truth: of each point, as `pictures` shows them."""
     look = np.random.default_rng(seed)
-    hu, flip = another_look(sample["hu"], look), -1 if look.random() < 0.5 else 1
+    hu, flip = augmented(sample["hu"], look), -1 if look.random() < 0.5 else 1
     # The true mask leaves gaps out: a network would learn to read the break off it.
     mask = imitate_mask(sample["labels"] == sample["level"], look)
     parts = (hu, mask, sample["fracture"] == sample["level"])
@@ -78,5 +78,5 @@ def plane_patch_loss(network: nn.Module, batch: Batch) -> torch.Tensor:
     broken = broken_views(truths)
     told = (output["logit"], broken.amax(dim=1)), (output["view_logits"], broken)
     heats = output["heat"], output["upright_heat"]
-    where = sum(where_loss(heat.float(), truth) for heat, truth in zip(heats, truths, strict=True)) / len(truths)
+    where = sum(heatmap_loss(heat.float(), truth) for heat, truth in zip(heats, truths, strict=True)) / len(truths)
     return 2 * where + sum(F.binary_cross_entropy_with_logits(logits.float(), truth) for logits, truth in told)

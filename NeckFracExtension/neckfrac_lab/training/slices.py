@@ -13,9 +13,9 @@ from neckfrac.pipeline.intensity import BONE_WINDOW
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from .batches import Batch, another_look, shuffled, turned
+from .batches import Batch, augmented, shuffled, turned
 from .cache import SampleCache
-from .patches import patch_batches, where_loss
+from .patches import heatmap_loss, patch_batches
 from .vertebrae import LEAST_FRACTURE
 
 # NeckFrac's class weights of the eight networks: patient, C1...C7 (REFERENCE: 2,019 RSNA patients).
@@ -35,7 +35,7 @@ def slice_batches(paths: list[Path], generator: np.random.Generator, size: int =
             if not sample.get("located", True):
                 continue  # in which slices it is broken nobody knows
             flip = slice(None, None, -1 if generator.random() < 0.5 else 1)
-            hu = torch.from_numpy(np.ascontiguousarray(another_look(sample["hu"], generator)[..., flip]))
+            hu = torch.from_numpy(np.ascontiguousarray(augmented(sample["hu"], generator)[..., flip]))
             fracture = torch.from_numpy(np.ascontiguousarray(sample["fracture"][..., flip]))
             candidates = np.flatnonzero((sample["labels"] == sample["level"]).any(axis=(1, 2)))
             broken = np.flatnonzero(np.count_nonzero(sample["fracture"], axis=(1, 2)) >= LEAST_FRACTURE)
@@ -63,7 +63,7 @@ def slice_patch_batches(paths: list[Path], generator: np.random.Generator) -> It
 def slice_patch_loss(network: nn.Module, batch: Batch) -> torch.Tensor:
     """Broken or not, and where, of the first of the eight networks alone: a broken piece looks alike at all levels."""
     logits, heat = network.classifiers[0].look(batch["image"][:, 0, :3])
-    where = where_loss(heat, batch["heat"])
+    where = heatmap_loss(heat, batch["heat"])
     return 2 * where + F.binary_cross_entropy_with_logits(logits[:, 0], batch["target"])
 
 

@@ -36,7 +36,7 @@ from .vertebrae import VERTEBRA_SIZE, VERTEBRA_SLICES, vertebra_batches, vertebr
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingPhase:
     """What a network learns first, for a share of its schedule's steps. then: what is done to it before it goes on."""
 
     share: float
@@ -46,7 +46,7 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Beginning:
+class WeightInitialisation:
     """What a network starts with: the parts of another task's network whose names begin so, where they fit.
 
     channels: for each input channel of this network, the other's channels whose weights add up to its own; without
@@ -75,8 +75,8 @@ class Task:
     batches: Callable[[list[Path], np.random.Generator], Iterator[Batch]]
     loss: Callable[[nn.Module, Batch], torch.Tensor]
     description: str
-    first: Lesson | None = None
-    begins_as: Beginning | None = None
+    first: TrainingPhase | None = None
+    begins_as: WeightInitialisation | None = None
 
 
 TASKS: dict[str, Task] = {
@@ -123,7 +123,7 @@ TASKS: dict[str, Task] = {
             slice_batches,
             slice_loss,
             "Model I: eight EfficientNets on axial slices, for the patient and C1 to C7.",
-            first=Lesson(0.925, slice_patch_batches, slice_patch_loss, then=begin_alike),
+            first=TrainingPhase(0.925, slice_patch_batches, slice_patch_loss, then=begin_alike),
         ),
         Task(
             "model2",
@@ -137,7 +137,7 @@ TASKS: dict[str, Task] = {
             vertebra_batches,
             vertebra_loss,
             "Model II: ResNet and bidirectional GRU over a vertebra's slices, its mask as a channel.",
-            first=Lesson(0.75, patch_batches, patch_loss),
+            first=TrainingPhase(0.75, patch_batches, patch_loss),
         ),
         Task(
             "planes",
@@ -151,9 +151,9 @@ TASKS: dict[str, Task] = {
             plane_batches,
             plane_loss,
             "Axial, sagittal and coronal views of a vertebra, bone and soft tissue, its mask as a channel.",
-            first=Lesson(0.75, plane_patch_batches, plane_patch_loss),
+            first=TrainingPhase(0.75, plane_patch_batches, plane_patch_loss),
             # Model II sees a slice, both its neighbours and the mask; here it is a slice, soft tissue and the mask.
-            begins_as=Beginning("model2", ("encoder.", "heat."), ((0, 1, 2), (), (3,))),
+            begins_as=WeightInitialisation("model2", ("encoder.", "heat."), ((0, 1, 2), (), (3,))),
         ),
         Task(
             "sagittal",
@@ -167,7 +167,7 @@ TASKS: dict[str, Task] = {
             sagittal_loss,
             "Nine sagittal images of the neck, for the patient and C1 to C7: small and fast.",
             # Here it is a slice and the masks of all levels; nothing shows soft tissue by itself.
-            begins_as=Beginning("planes", ("encoder.", "heat."), ((0,), (2,))),
+            begins_as=WeightInitialisation("planes", ("encoder.", "heat."), ((0,), (2,))),
         ),
         Task(
             "dense",
@@ -180,7 +180,7 @@ TASKS: dict[str, Task] = {
             dense_batches,
             dense_loss,
             "3D U-Net that says of every voxel of the spine whether a fracture passes there; no mask goes in.",
-            first=Lesson(0.75, small_dense_batches, dense_loss),
+            first=TrainingPhase(0.75, small_dense_batches, dense_loss),
         ),
     )
 }

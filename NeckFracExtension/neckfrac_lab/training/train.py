@@ -25,7 +25,7 @@ from .rsna_cache import RSNA_CACHE
 from .sagittal import sagittal_sample
 from .samples import Necks, locate_sample, slab_sample, vertebra_sample
 from .sources import add_source, read_sources
-from .tasks import TASKS, Beginning, Task
+from .tasks import TASKS, Task, WeightInitialisation
 from .validation import Validation
 
 CACHES = {
@@ -125,7 +125,7 @@ def train(
 ) -> bool:
     """Train a task on its cache for `time_budget` seconds or to its end; True when it is finished.
 
-    patience: measurements on held-out samples without a better one, in the last lesson, that end it early.
+    patience: measurements on held-out samples without a better one, in the last phase, that end it early.
     split: a fold of the ensemble's members; None: every tenth person is held out. ranks: takes the place of `device`.
     loaders: processes that make batches; 0: this one, when it needs them; None: see `loaders_for`. begin_with: the
     folder of a bundle whose weights a training without a checkpoint begins with.
@@ -157,16 +157,16 @@ def train(
     elif trainer.step == 0 and task.begins_as:
         begin_as(trainer, task.begins_as, runs, split)
     steps = trainer.schedule.steps
-    since = round(task.first.share * steps) if task.first else 0  # when the last lesson begins
-    lessons = [(task.batches, task.loss, since, steps)]
+    since = round(task.first.share * steps) if task.first else 0  # when the last phase begins
+    phases = [(task.batches, task.loss, since, steps)]
     if task.first:
-        lessons.insert(0, (task.first.batches, task.first.loss, 0, since))
+        phases.insert(0, (task.first.batches, task.first.loss, 0, since))
     loaders = loaders_for(ranks.device, ranks.size) if loaders is None else loaders
     deadline = None if time_budget is None else time.monotonic() + time_budget
-    # Both lessons are measured by what the last one teaches; only that one may end early.
+    # Both phases are measured by what the last one teaches; only that one may end early.
     validation = Validation(task.batches, task.loss, held, since=since) if held else None
     with curves(runs / "logs" / label, trainer.step, asked=tensorboard, progress=progress, first=ranks.first) as log:
-        for batches, loss, begins, until in lessons:
+        for batches, loss, begins, until in phases:
             if trainer.step >= until:
                 continue
             if validation and until == steps:
@@ -196,8 +196,8 @@ def continue_from(trainer: Trainer, folder: Path, task: Task) -> None:
     trainer.averaged |= {name: value.clone() for name, value in weights.items()}
 
 
-def begin_as(trainer: Trainer, beginning: Beginning, runs: Path, split: Split | None = None) -> None:
-    """Give a fresh network what another training learned; see `Beginning`. split: the fold of both.
+def begin_as(trainer: Trainer, beginning: WeightInitialisation, runs: Path, split: Split | None = None) -> None:
+    """Give a fresh network what another training learned; see `WeightInitialisation`. split: the fold of both.
 
     Raises InputError when the other has not been trained, or with other people held out.
     """

@@ -24,9 +24,9 @@ BATCHES = 8  # of a measurement, at most: 48 vertebrae take about 30 s on a slow
 class Validation:
     """What a training is measured on, and when it gives up.
 
-    batches(paths, generator), loss: of the task's last lesson. paths: held-out samples, at least one.
+    batches(paths, generator), loss: of the task's last phase. paths: held-out samples, at least one.
     patience: measurements without a better one after which the training ends; None: it does not.
-    since: the step from which they count, that at which the last lesson begins.
+    since: the step from which they count, that at which the last phase begins.
     """
 
     batches: Callable[[list[Path], np.random.Generator], Iterator[Batch]]
@@ -58,7 +58,7 @@ class Validation:
         return float(np.mean(values))
 
     def is_over(self, history: list[dict[str, float]], best_step: int) -> bool:
-        """Whether patience has run out: so many measurements since the best, or since the last lesson began."""
+        """Whether patience has run out: so many measurements since the best, or since the last phase began."""
         if self.patience is None:
             return False
         last_good = max(best_step, self.since)

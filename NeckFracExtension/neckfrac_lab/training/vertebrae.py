@@ -14,7 +14,7 @@ from neckfrac.pipeline.intensity import TISSUE_AND_BONE
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from .batches import Batch, another_look, looks, turned
+from .batches import Batch, augmented, looks, turned
 from .cache import Sample
 
 VERTEBRA_SLICES = 16
@@ -35,7 +35,7 @@ def is_fractured(sample: Sample) -> bool:
 def vertebra_of(sample: Sample, generator: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """A sample as one of its many looks: HU (float32), imitated mask and fracture (bool) of its vertebra, [z, y, x]."""
     flip = slice(None, None, -1 if generator.random() < 0.5 else 1)
-    hu = torch.from_numpy(np.ascontiguousarray(another_look(sample["hu"], generator)[..., flip]))
+    hu = torch.from_numpy(np.ascontiguousarray(augmented(sample["hu"], generator)[..., flip]))
     level = int(sample["level"])
     mask = imitate_mask(sample["labels"] == level, generator)
     truth = sample["fracture"] == level

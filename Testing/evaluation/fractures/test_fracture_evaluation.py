@@ -157,7 +157,7 @@ def test_only_a_folder_that_says_so_is_told_as_simulated(rsna, tmp_path, monkeyp
     assert "patients' CT" in on and "simulated" not in on and count == 2
 
 
-# --- the road -----------------------------------------------------------------------------------
+# --- the pipeline -----------------------------------------------------------------------------------
 
 
 STRATA = {"tilt, pitch": "below 10 degrees"}

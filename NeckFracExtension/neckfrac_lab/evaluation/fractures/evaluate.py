@@ -16,13 +16,13 @@ from neckfrac.anatomy import LEVELS
 from neckfrac.comparison.scoring import score
 from neckfrac.errors import InputError
 from neckfrac.findings import Analysis, Box
-from neckfrac.pipeline.combine import OPERATING_POINTS
+from neckfrac.options import OPERATING_POINTS, AnalysisOptions
 from neckfrac.progress import Progress
 
-from .ahead import read_ahead
 from .boxes import Marked
 from .cases import folder_cases, simulated_cases
 from .pictures import keep_worst
+from .prefetch import read_ahead
 from .summary import summarise
 
 if TYPE_CHECKING:
@@ -154,20 +154,20 @@ def checksums(networks: Networks) -> dict[str, str]:
 
 
 def ask(case: Case, known: Known, networks: Networks, records: Records, progress: Progress) -> Analysis:
-    """Send a case that was read down the road and keep its record."""
+    """Run the pipeline on a case that was read and keep its record."""
     analysis, cost = run(known, networks, progress)
     records.add(record(case.name, known, analysis, cost))
     return analysis
 
 
 def run(known: Known, networks: Networks, progress: Progress) -> tuple[Analysis, dict[str, Any]]:
-    """The road over one study; what it took: seconds by stage and in all, peak memory of the process (GiB)."""
+    """The pipeline over one study; what it took: seconds by stage and in all, peak memory of the process (GiB)."""
     from neckfrac.pipeline.analyze import analyze
 
     reset_peak_memory()
     own = Progress(lambda _, done: progress.step(done))  # stages and warnings of its own: those of this study
     began = time.perf_counter()
-    analysis = analyze(known.study, networks, operating_point=OPERATING_POINTS[0], progress=own)
+    analysis = analyze(known.study, networks, AnalysisOptions(OPERATING_POINTS[0]), progress=own)
     cost = {"seconds": time.perf_counter() - began, "stages": dict(own.timings), "peak memory GiB": peak_memory()}
     return analysis, cost
 

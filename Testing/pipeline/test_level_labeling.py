@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from neckfrac.anatomy import N_CLASSES, OTHER_BONE, SKULL, T1, THORACIC
-from neckfrac.pipeline.chain import find_vertebrae, in_words, name_chain, rename
 from neckfrac.pipeline.grids import Lattice
+from neckfrac.pipeline.level_labeling import find_vertebrae, in_words, name_chain, rename
 from neckfrac.pipeline.locate import decide
 
 SHAPE = (120, 60, 60)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from neckfrac.errors import InputError
-from neckfrac_lab.evaluation.fractures.ahead import read_ahead, readers_for
 from neckfrac_lab.evaluation.fractures.cases import Case, simulated_cases
+from neckfrac_lab.evaluation.fractures.prefetch import read_ahead, readers_for
 
 
 def refused():
