@@ -94,6 +94,34 @@ def test_a_new_kind_of_member_is_a_module_a_network_and_a_bundle_and_touches_not
     assert {level.level for level in seen} <= set(LEVEL_NAMES)
 
 
+RECIPE = '''
+from neckfrac_lab.training.loop import Schedule
+from neckfrac_lab.training.samples import vertebra_sample
+from neckfrac_lab.training.task import Task
+
+TASK = Task(
+    "bright", "brightness", "bright", "vertebrae", vertebra_sample,
+    {"_target_": "neckfrac.networks.brightness.Brightness"}, {"scale": 500.0}, Schedule(steps=10), None, None, "Bright.",
+)
+'''
+
+
+@pytest.mark.usefixtures("plugged_in")
+def test_its_recipe_is_found_as_those_of_the_laboratory_are(tmp_path, monkeypatch):
+    from neckfrac_lab.training import recipes, tasks
+
+    (tmp_path / "bright.py").write_text(RECIPE, encoding="utf-8")
+    monkeypatch.setattr(recipes, "__path__", [*recipes.__path__, str(tmp_path)])
+    try:
+        task = importlib.reload(tasks).TASKS["bright"]
+        assert task.step in known_steps() and build_network(task.network) is not None
+        assert {"locate", "segment", "model1", "model2", "planes", "sagittal", "dense"} < set(tasks.TASKS)
+    finally:
+        monkeypatch.undo()
+        importlib.reload(tasks)
+        sys.modules.pop(f"{recipes.__name__}.bright", None)
+
+
 def test_without_its_module_a_bundle_is_refused_in_words():
     with pytest.raises(ValueError, match="brightness"):
         member_module("brightness")

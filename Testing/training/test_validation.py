@@ -16,7 +16,8 @@ from neckfrac_lab.training.cache import TENTH, SampleCache, Split
 from neckfrac_lab.training.checkpoint import learned, read_about
 from neckfrac_lab.training.export import export, how_far, trained
 from neckfrac_lab.training.loop import Schedule, Trainer
-from neckfrac_lab.training.tasks import TASKS, WeightInitialisation
+from neckfrac_lab.training.task import WeightInitialisation
+from neckfrac_lab.training.tasks import TASKS
 from neckfrac_lab.training.three_planes import plane_batches
 from neckfrac_lab.training.validation import BATCHES, Validation
 from safetensors.torch import load_file, save_file

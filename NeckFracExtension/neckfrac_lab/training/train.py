@@ -16,25 +16,18 @@ from neckfrac.progress import Progress
 
 from .cache import TENTH, SampleCache, Split
 from .checkpoint import learned, read_about
-from .dense_samples import dense_sample
 from .distributed import Ranks
 from .loading import loaded, loaders_for
 from .logs import curves
 from .loop import Trainer
 from .rsna_cache import RSNA_CACHE
-from .sagittal import sagittal_sample
-from .samples import Necks, locate_sample, slab_sample, vertebra_sample
+from .samples import Necks
 from .sources import add_source, read_sources
-from .tasks import TASKS, Task, WeightInitialisation
+from .task import Task, WeightInitialisation
+from .tasks import TASKS
 from .validation import Validation
 
-CACHES = {
-    "locate": locate_sample,
-    "slabs": slab_sample,
-    "vertebrae": vertebra_sample,
-    "sagittal": sagittal_sample,
-    "dense": dense_sample,
-}
+CACHES = {task.cache: task.sample for task in TASKS.values()}
 # How many samples `train_spine` simulates of each kind.
 SPINE_SAMPLES = {"locate": 3200, "slabs": 1000}
 # Samples made of other data, which a training reads beside the simulated ones of a kind when they are there.
