@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # A file of tests stays in one process, and each process computes with one thread: two would wait for each other.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=Testing/server --numprocesses auto --maxprocesses 8 --dist loadfile
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=Testing/server \
+	--numprocesses auto --maxprocesses 8 --dist loadfile --max-worker-restart 0
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUTF8 = 1
 
