@@ -10,6 +10,7 @@ from ..findings import Findings
 from .boxes import LEVEL, match_boxes, tell_boxes
 from .hierarchy import folder_of, place, remove_nodes
 from .measurement_lines import KEY, match_lines, tell_lines
+from .placement import placement_kept
 from .probabilities import fill_table
 from .scene_nodes import SceneNodes
 
@@ -29,8 +30,9 @@ def show_findings(scene: Any, nodes: SceneNodes, findings: Findings) -> None:
     """Make the boxes, the table and the text of a result say what `findings` say."""
     import slicer
 
-    nodes.rois = match_boxes(scene, findings, nodes.rois)
-    nodes.lines = match_lines(scene, findings, nodes.lines)
+    with placement_kept(scene):
+        nodes.rois = match_boxes(scene, findings, nodes.rois)
+        nodes.lines = match_lines(scene, findings, nodes.lines)
     fill_table(nodes.table, findings)
     nodes.text.SetText(json.dumps(findings.to_dict()))
     nodes.text.SetAttribute(FINDINGS, "1")
