@@ -99,10 +99,11 @@ PLAIN = {name: in_pythonqt_manners(getattr(QtGui if name == "QShortcut" else QtW
 
 
 class QTableWidget(PLAIN["QTableWidget"]):
-    """Qt's, its horizontal header in PythonQt's manners, too."""
+    """Qt's, its horizontal header and its viewport in PythonQt's manners, too."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
+        self.setViewport(PLAIN["QWidget"]())
         header = PLAIN["QHeaderView"](QtCore.Qt.Orientation.Horizontal, self)
         header.setSectionsClickable(True)
         self.setHorizontalHeader(header)

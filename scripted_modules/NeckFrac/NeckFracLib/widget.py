@@ -55,7 +55,8 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.export = self._addSection(ExportSection, onChanged=self.update)
         self.batch = self._addSection(BatchSection, onChanged=self.update)
         self.models = self._addSection(ModelsSection, onChanged=self.update)
-        self.ui.sections.layout().setContentsMargins(0, 0, 0, 0)
+        for inner in (uiWidget, self.ui.sections):  # the panel around them has margins
+            inner.layout().setContentsMargins(0, 0, 0, 0)
         uiWidget.setMRMLScene(slicer.mrmlScene)
 
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
