@@ -171,25 +171,6 @@ def test_an_export_says_when_the_review_is_not_complete(world, tmp_path, complet
     assert ("not marked as complete" in world.ui.exportStatusLabel.text) != complete
 
 
-def test_a_second_apply_asks_nothing_and_keeps_the_former_result_when_the_reader_wants_it(world):
-    assert world.ui.outputsLabel.text.startswith("New")
-    world.run()
-    former = world.widget.logic.results.of(world.ct)[0]
-    assert "Replaced: Cervical vertebrae, Fracture heat map, Fracture probabilities" in world.ui.outputsLabel.text
-    world.ui.keepFormerCheckBox.click()
-    assert world.ui.outputsLabel.text.startswith("Kept")
-    world.run()
-    nodes = world.widget.logic.results.of(world.ct)[0]
-    kept = [former.segmentation, former.heat, former.table, former.text, *former.rois.values()]
-    assert all(world.scene.IsNodePresent(node) and node.GetName().endswith("(former)") for node in kept)
-    assert not former.segmentation.GetDisplayNode().GetVisibility() and nodes.segmentation is not former.segmentation
-    assert not any(roi.GetDisplayNode().GetVisibility() for roi in former.rois.values())
-    world.ui.keepFormerCheckBox.click()
-    world.run()
-    assert all(world.scene.IsNodePresent(node) for node in kept), "what was put aside is not replaced"
-    assert world.scene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 2
-
-
 def test_help_and_acknowledgement_link_to_pages_over_https(world):
     parent = SimpleNamespace()
     importlib.import_module("NeckFrac").NeckFrac(parent)

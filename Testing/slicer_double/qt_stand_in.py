@@ -202,7 +202,7 @@ class qMRMLNodeComboBox(PLAIN["QWidget"]):
     def paintEvent(self, event):
         option = QtWidgets.QStyleOptionComboBox()
         option.initFrom(self)
-        option.currentText = self._node.GetName() if self._node is not None else "None"
+        option.currentText = self._node.GetName() if self._node is not None else self.property("noneDisplay") or "None"
         painter = QtWidgets.QStylePainter(self)
         painter.drawComplexControl(QtWidgets.QStyle.ComplexControl.CC_ComboBox, option)
         painter.drawControl(QtWidgets.QStyle.ControlElement.CE_ComboBoxLabel, option)
@@ -225,6 +225,11 @@ class qMRMLNodeComboBox(PLAIN["QWidget"]):
 
     def currentNode(self):
         return self._node
+
+    def addNode(self):
+        """What its entry *Create new …* does: an empty node, chosen."""
+        assert self.property("addEnabled"), "this selector makes no nodes"
+        self.setCurrentNode(self._scene.AddNewNodeByClass(self.property("nodeTypes")[0], self.property("baseName")))
 
     def setCurrentNode(self, node):
         if node is not None and node not in self.nodes():

@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from . import hand_over, inputs, install, models, stages, view
+from . import hand_over, inputs, install, models, outputs, stages, view
 from .batch_section import BatchSection
 from .engine_path import ensureEngine
 from .errors_shown import shownErrors
@@ -39,6 +39,7 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._checking = False  # the installation is being checked
         self._missing = []
         self._doubts = (None, [])  # (volume's ID and time, what speaks against it)
+        self._outputsOf = None  # the ID of the volume that the outputs were chosen for
 
     def setup(self):
         """Called when the panel is first needed, not always by a user: what is heavy is started in `enter`."""
@@ -151,6 +152,8 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             likely = inputs.likelyVolume()
             if likely:
                 self._parameterNode.inputVolume = likely
+        # While a scene is read its references lead nowhere yet, and the selectors have shown that.
+        self._parameterNode.parameterNode.Modified()
 
     def setParameterNode(self, parameterNode, quietly=False):
         """Show and observe `parameterNode` (None: nothing). quietly: the panel goes and needs no update.
@@ -161,7 +164,7 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._followParameterNode(False)
             if self._connection:
                 self._connection.disconnect()
-            self._parameterNode, self._connection = parameterNode, None
+            self._parameterNode, self._connection, self._outputsOf = parameterNode, None, None
             for section in self.sections:
                 section.setParameterNode(parameterNode)
             if parameterNode:
@@ -188,23 +191,45 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Show what the parameter node, the scene and the logic say."""
         if self._parameterNode:
             self.logic.jobs.setIdleMinutes(self._parameterNode.keepMinutes)
-        inputs.hideOwnNodes(self.ui.inputSelector, self.ui.segmentationSelector, self.inspect.ui.referenceSelector)
+        self._followOutputs()
+        selectors = (self.ui.inputSelector, self.ui.segmentationSelector, self.inspect.ui.referenceSelector)
+        inputs.hideOwnNodes(*selectors, also=[self._parameterNode.outputHeat] if self._parameterNode else [])
         self._checkCanApply()
         self._showOutputs()
         for section in self.sections:
             section.update()
 
-    def _showOutputs(self):
-        """Name the nodes that Apply would make, or replace."""
+    def _followOutputs(self):
+        """Offer the nodes that a result can go into.
+
+        For another volume they are those of its result; what the reader chose for this one stays.
+        """
         node = self._parameterNode
+        if node is None:
+            return
+        identifier = node.inputVolume.GetID() if node.inputVolume else None
+        before, self._outputsOf = self._outputsOf, identifier
+        self._offerOutputs()  # before one is chosen: a selector takes no node that it hides
+        if before not in (None, identifier):
+            result = self.logic.results.of(node.inputVolume)
+            outputs.choose(node, result[0] if result else None)
+            self._offerOutputs()
+
+    def _offerOutputs(self):
+        ui, node = self.ui, self._parameterNode
+        inputs.hide(ui.outputSegmentationSelector, outputs.unusable("segmentation", node))
+        inputs.hide(ui.outputTableSelector, outputs.unusable("table", node))
+        inputs.hide(ui.outputHeatSelector, outputs.unusable("heat", node))
+
+    def _showOutputs(self):
+        """Tell what Apply would do with the chosen outputs."""
+        node, ui = self._parameterNode, self.ui
+        idle, given = not self.logic.isRunning, node is not None and node.inputSegmentation is not None
+        ui.outputSegmentationSelector.setEnabled(idle and not given)
+        ui.outputTableSelector.setEnabled(idle)
+        ui.outputHeatSelector.setEnabled(idle)
         result = self.logic.results.of(node.inputVolume) if node else None
-        if result is None:
-            text = _("New: segmentation, boxes, heat map and table.")
-        else:
-            parts = (result[0].segmentation, result[0].heat, result[0].table)
-            names = ", ".join(part.GetName() for part in parts if part is not None)
-            text = (_("Kept: {names}.") if node.keepFormerResult else _("Replaced: {names}.")).format(names=names)
-        self.ui.outputsLabel.setText(text)
+        ui.outputsLabel.setText(outputs.inWords(outputs.chosen(node), result[0] if result else None) if node else "")
 
     def _checkCanApply(self):
         """Enable Apply when it would work; its tooltip says what it does or why it can't."""
@@ -223,6 +248,8 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             button.setToolTip(_("Stop the analysis; the scene stays as it is."))
             button.setEnabled(True)
             return
+        if not reason and node:
+            reason = outputs.reasonAgainst(outputs.chosen(node), volume)
         if not reason and self._checking:
             reason = _("The installation is being checked.")
         if not reason and self._missing:
@@ -302,7 +329,7 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 leaveOut=models.leftOut(self._parameterNode.leftOutModels),
                 segmentationNode=segmentationNode,
                 explanation=self._parameterNode.explanation.value,
-                keepFormer=self._parameterNode.keepFormerResult,
+                outputs=outputs.chosen(self._parameterNode),
             )
             self._showProgress(_("Starting…"), 0)
         self.update()
@@ -322,8 +349,11 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._showProgress(_("No result: {reason}").format(reason=run.error), 0)
             logging.error("NeckFrac: %s (%s)", run.error, run.error.kind)
             slicer.util.errorDisplay(self._advice(run.error), windowTitle=_("NeckFrac"))
+        shown = run.error is None and self._parameterNode and self._parameterNode.inputVolume is run.nodes.volume
+        if shown:
+            outputs.choose(self._parameterNode, run.nodes)  # the next run fills them again, unless the reader says else
         self.update()
-        if run.error is None and self._parameterNode and self._parameterNode.inputVolume is run.nodes.volume:
+        if shown:
             self.results.showLikeliest()
 
     def onInstallButton(self, checked=False):
