@@ -120,6 +120,7 @@ class ctkCollapsibleButton(PLAIN["QWidget"]):
     def __init__(self, parent=None):
         super().__init__(parent)
         self._text, self._collapsed = "", False
+        self._closed = []  # the children that closing has hidden
         self.setContentsMargins(0, self.HEADER, 0, 0)
 
     def _set_text(self, text):
@@ -128,9 +129,14 @@ class ctkCollapsibleButton(PLAIN["QWidget"]):
 
     def _set_collapsed(self, collapsed):
         self._collapsed = collapsed
-        for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly):
-            if self._draws:
-                child.setVisible(not collapsed)
+        children = self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly)
+        if self._draws and collapsed:
+            self._closed += [child for child in children if not child.isHidden()]
+        elif self._draws:  # as in CTK: what was hidden by itself stays so
+            self._closed = [child.setVisible(True) for child in self._closed][:0]
+        if self._draws and collapsed:
+            for child in self._closed:
+                child.setVisible(False)
         self.setMaximumHeight(self.HEADER if collapsed and self._draws else 16777215)
 
     _draws = False  # whether closed parts are hidden: for pictures; tests look at widgets in closed parts, too
