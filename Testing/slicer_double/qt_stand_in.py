@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
+from . import names
+
 # These are virtual functions, too: an attribute of that name would hide the function from Qt.
 VIRTUAL = {"sizeHint", "minimumSizeHint"}
 VIRTUAL_OF = {"QProgressBar": {"text"}, "QTimer": {"singleShot"}}  # the latter a static function, too
@@ -65,6 +67,12 @@ class _PythonQtManners:
         # On the instance: PySide6 answers for a class's `connect` itself.
         self.connect = self._connect_by_text
 
+    def __setattr__(self, name, value):
+        """PythonQt lets nothing be set on an object that is no property; tests may put theirs in a method's place."""
+        if not name.startswith("_") and not hasattr(type(self), name):
+            raise AttributeError(f"{type(self).__name__} has no {name}, and new attributes can't be made")
+        super().__setattr__(name, value)
+
     def _connect_by_text(self, signal, callback):
         """Connect a signal that is given as text; its name and its arguments' types must be right."""
         meta = type(self).staticMetaObject  # that of an instance may be deleted while its methods are read
@@ -81,6 +89,26 @@ class _PythonQtManners:
 
     def className(self):
         return type(self).__name__
+
+
+def strict(base):
+    """A class that holds an object of `base`, and has of it what Slicer 5.12 has of it, by the tables of names.
+
+    By composition: what replaces `__getattribute__` in a subclass of a C++ class crashes. For objects that are not
+    handed to Qt.
+    """
+
+    class Strict:
+        def __init__(self, *arguments):
+            self._of_qt = base(*arguments)
+
+        def __getattr__(self, name):
+            if name not in names.attributes(base.__name__):
+                raise AttributeError(f"{base.__name__} has no {name} in Slicer")
+            return getattr(self._of_qt, name)
+
+    Strict.__name__ = base.__name__
+    return Strict
 
 
 def in_pythonqt_manners(base):
@@ -157,6 +185,7 @@ class ctkPathLineEdit(PLAIN["QWidget"]):
     """Stands in for CTK's: a path as text. Its filters are checked when the .ui is read (see `_Loader`)."""
 
     currentPathChanged = QtCore.Signal(str)
+    history: tuple | list = ()
     FILTERS = ("Dirs", "Files", "Drives", "NoDot", "NoDotDot", "NoSymLinks", "Readable", "Writable", "Executable")
 
     def __init__(self, parent=None):
@@ -260,6 +289,7 @@ class qSlicerAbstractModuleWidget(qMRMLWidget):
     """Stands in for the widget that Slicer gives a module's panel as its parent."""
 
     isEntered = False  # until the module panel has called `enter`, which it does after `setup`
+    reload = None  # what the module's reloading does to it
 
 
 class _Loader(QtUiTools.QUiLoader):
@@ -314,8 +344,9 @@ def qt_module():
     for name, kind in PLAIN.items():
         setattr(module, name, kind)
     module.QTimer = in_pythonqt_manners(QtCore.QTimer)
-    for name in ("QBrush", "QColor", "QFont", "QKeySequence", "QPainter", "QPixmap"):
+    for name in ("QBrush", "QColor", "QFont", "QKeySequence", "QPixmap"):
         setattr(module, name, getattr(QtGui, name))
+    module.QPainter = strict(QtGui.QPainter)
     module.QPalette = QtGui.QPalette
     module.QTableWidgetItem, module.QVBoxLayout = QtWidgets.QTableWidgetItem, QtWidgets.QVBoxLayout
     module.QFile, module.Qt, module.QUiLoader = QtCore.QFile, QtCore.Qt, _Loader
