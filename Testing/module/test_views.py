@@ -202,3 +202,18 @@ def test_a_window_that_the_dicom_files_name_is_not_the_readers(world):
     display.SetWindowLevel(350, 50)
     world.run()
     assert (display.GetWindow(), display.GetLevel()) == (2000, 400)
+
+
+def test_without_a_main_window_and_views_the_panel_works_and_has_no_keys(tmp_path, monkeypatch):
+    with Panel(monkeypatch, tmp_path) as panel:
+        monkeypatch.setattr(slicer.util, "mainWindow", lambda verbose=True: None)
+        monkeypatch.setattr(panel.application, "layoutManager", lambda: None)
+        ct = panel.add_ct()
+        panel.open()
+        panel.run()
+        assert panel.boxes() == {"C4"} and panel.widget.results.level == "C4"
+        assert panel.widget.keys._shortcuts == []
+        panel.ui.showHeatCheckBox.click()
+        panel.exit()
+        panel.enter()
+        assert panel.widget.logic.results.of(ct) is not None
