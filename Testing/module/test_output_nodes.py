@@ -165,5 +165,24 @@ def test_with_a_segmentation_as_input_none_is_put_out(world):
     own = made(world)["segmentation"]
     world.ui.segmentationSelector.setCurrentNode(own)
     assert not world.ui.outputSegmentationSelector.enabled
+    assert "New" not in world.ui.outputsLabel.text and "Kept: Cervical vertebrae" in world.ui.outputsLabel.text
     world.run()
     assert made(world)["segmentation"] is own and world.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 1
+
+
+def test_a_segmentation_that_was_an_output_and_was_painted_can_become_the_input(world):
+    world.ui.outputSegmentationSelector.addNode()
+    node = world.ui.outputSegmentationSelector.currentNode()
+    node.GetSegmentation().AddEmptySegment("C4", "C4")
+    world.widget.update()
+    assert "Choose another output" in world.ui.applyButton.toolTip
+    world.ui.segmentationSelector.setCurrentNode(node)
+    assert "Choose another output" not in world.ui.applyButton.toolTip, "it is no output any more"
+
+
+def test_who_takes_the_volume_away_and_chooses_it_again_has_the_outputs_as_before(world):
+    world.run()
+    first = chosen(world)
+    world.ui.inputSelector.setCurrentNode(None)
+    world.ui.inputSelector.setCurrentNode(world.ct)
+    assert chosen(world) == first == made(world)

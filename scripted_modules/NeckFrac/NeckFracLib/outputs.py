@@ -13,7 +13,14 @@ KINDS = {"segmentation": "vtkMRMLSegmentationNode", "table": "vtkMRMLTableNode",
 
 
 def chosen(parameterNode):
-    """The parameter node's choice, as the engine takes it."""
+    """The parameter node's choice, as the engine takes it: a segmentation that is an input is put out as it is."""
+    from dataclasses import replace
+
+    named = _named(parameterNode)
+    return named if parameterNode.inputSegmentation is None else replace(named, segmentation=None)
+
+
+def _named(parameterNode):
     ensureEngine()
     from neckfrac.output.outputs import Outputs
 
@@ -26,7 +33,7 @@ def choose(parameterNode, nodes):
     from neckfrac.output.outputs import Outputs
 
     outputs, node = Outputs.of(nodes), parameterNode.parameterNode
-    if chosen(parameterNode) == outputs:
+    if _named(parameterNode) == outputs:
         return
     was = node.StartModify()
     parameterNode.outputSegmentation = outputs.segmentation
@@ -66,15 +73,19 @@ def unusable(part, parameterNode):
     from neckfrac.output.outputs import is_usable
 
     scene, kind, volume = slicer.mrmlScene, KINDS[part], parameterNode.inputVolume
-    own = getattr(chosen(parameterNode), part)
+    own = getattr(_named(parameterNode), part)
     nodes = [scene.GetNthNodeByClass(n, kind) for n in range(scene.GetNumberOfNodesByClass(kind))]
     return [node.GetID() for node in nodes if node is not own and not is_usable(node, volume)]
 
 
-def inWords(outputs, result):
-    """What Apply will do with these outputs: which nodes are filled, made, and kept as former. result: as it is now."""
+def inWords(outputs, result, given=None):
+    """What Apply will do with these outputs: which nodes are filled, made, and kept as former.
+
+    result: as it is now, or None. given: a segmentation that is an input, or None.
+    """
     names = {"segmentation": _("segmentation"), "table": _("table and boxes"), "heat": _("heat map")}
-    new = [names[part] for part in PARTS if getattr(outputs, part) is None]
+    parts = [part for part in PARTS if part != "segmentation" or given is None]
+    new = [names[part] for part in parts if getattr(outputs, part) is None]
     filled = [node.GetName() for node in outputs.nodes()]
     former = [getattr(result, part) for part in PARTS] if result else []
     kept = [node.GetName() for node in former if node is not None and node not in outputs.nodes()]

@@ -205,9 +205,9 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         For another volume they are those of its result; what the reader chose for this one stays.
         """
         node = self._parameterNode
-        if node is None:
+        if node is None or node.inputVolume is None:
             return
-        identifier = node.inputVolume.GetID() if node.inputVolume else None
+        identifier = node.inputVolume.GetID()
         before, self._outputsOf = self._outputsOf, identifier
         self._offerOutputs()  # before one is chosen: a selector takes no node that it hides
         if before not in (None, identifier):
@@ -229,7 +229,8 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.outputTableSelector.setEnabled(idle)
         ui.outputHeatSelector.setEnabled(idle)
         result = self.logic.results.of(node.inputVolume) if node else None
-        ui.outputsLabel.setText(outputs.inWords(outputs.chosen(node), result[0] if result else None) if node else "")
+        told = outputs.inWords(outputs.chosen(node), result and result[0], node.inputSegmentation) if node else ""
+        ui.outputsLabel.setText(told)
 
     def _checkCanApply(self):
         """Enable Apply when it would work; its tooltip says what it does or why it can't."""
