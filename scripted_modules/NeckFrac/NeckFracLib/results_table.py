@@ -9,6 +9,7 @@ from .probability_bar import barColor, markBar, showBar
 
 LEVEL, PROBABILITY, THRESHOLD, SUSPICION, IN_VIEW, REVIEW = range(6)
 GREY = "#808080"
+FIGURES = (THRESHOLD, IN_VIEW)  # one below the other, to the right
 COLUMNS = (LEVEL, PROBABILITY, THRESHOLD, SUSPICION, IN_VIEW, REVIEW)
 SCALES = (1.0, 0.95, 0.9, 0.85, 0.8)  # of the text, from what it is elsewhere to what can still be read
 
@@ -45,6 +46,8 @@ def fillTable(table, findings, levels):
         for column, text in texts.items():
             item = qt.QTableWidgetItem(text)
             item.setToolTip(_tip(column, level, findings) or tip)
+            if column in FIGURES:
+                item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
             if reason:
                 item.setForeground(qt.QBrush(qt.QColor(GREY)))
             table.setItem(row, column, item)
