@@ -74,7 +74,7 @@ def test_killing_the_worker_leaves_the_scene_as_it_was_and_the_next_run_works(wo
     volume.SetName("slow")
     before = count(scene)
     run = logic.begin(volume)
-    for _ in range(20):
+    while logic.workerPid is None:
         logic.jobs.poll(0.05)
     os.kill(logic.workerPid, signal.SIGKILL)
     while not run.finished:
