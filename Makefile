@@ -29,7 +29,11 @@ serve: $(VENV)/service  ## Run the web service on this machine: page, API and DI
 test-service: $(VENV)/service  ## The web service's tests; they want Orthanc, Chromium and PostgreSQL (see .ci/services)
 	$(BIN)/python -m pytest Testing/server
 
-test: $(VENV)/installed  ## Check style and run every test but those of the web service (test-service)
+test: $(VENV)/installed  ## Check style and run the tests but the slow ones and the web service's (test-service)
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -m "not slow" --ignore=Testing/server
+
+test-all: $(VENV)/installed  ## The same with the slow tests: whole networks, an installed package's demo
 	$(BIN)/ruff check .
 	$(PYTEST) -m "not slow"
 
