@@ -146,9 +146,7 @@ class _WarmEngine:
         self._made_of: tuple[object, ...] = ()
         self._engine: Engine | None = None
 
-    def engine(
-        self, models: Path | None, device: str, threads: int | None, leave_out: tuple[str, ...]
-    ) -> Engine:
+    def engine(self, models: Path | None, device: str, threads: int | None, leave_out: tuple[str, ...]) -> Engine:
         """The engine for these, loaded anew when they, or the bundles on disk, are others than the last time."""
         from .bundles.library import model_folders, stamp
         from .pipeline.analyze import Engine
