@@ -4,9 +4,8 @@ python examples/add_member.py WEIGHTS.safetensors NAME --like neckfrac-model-two
 
 The network has the architecture, and is shown its images in the way, of a bundle that is installed (`--like`); only
 its weights are others. It is run beside the ensemble and its probabilities are shown, but it moves none of the
-ensemble's before weights and thresholds are fitted anew (`neckfrac train ensemble`).
-For an architecture of your own see
-CONTRIBUTING.md.
+ensemble's before weights and thresholds are fitted anew (`neckfrac train ensemble`). For an architecture of your own
+see CONTRIBUTING.md.
 """
 
 import argparse
