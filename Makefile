@@ -34,10 +34,6 @@ test-service: $(VENV)/service  ## The web service's tests; they want Orthanc, Ch
 
 test: $(VENV)/installed  ## Check style and run the tests but the slow ones and the web service's (test-service)
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -m "not slow" --ignore=Testing/server
-
-test-all: $(VENV)/installed  ## The same with the slow tests: whole networks, an installed package's demo
-	$(BIN)/ruff check .
 	$(PYTEST) -m "not slow"
 
 test-all: $(VENV)/installed  ## Those that test leaves out for their time as well; when weights or networks have changed

@@ -112,11 +112,11 @@ def test_ones_own_weights_become_a_member_that_is_asked_about_a_study(run, tmp_p
     with pytest.raises(SystemExit, match="something already"):
         run("add_member.py", weights, *options)
     volume, labels = phantom()
-    analysis = neckfrac.analyze(Study(volume, StudyIdentity()), labels=labels, models=models, device="cpu")
+    analysis = neckfrac.analyze(Study(volume, StudyIdentity()), labels=labels, models_dir=models, device="cpu")
     level = analysis.findings.level("C4")
     assert 0 < level.members["mine"] < 1 and level.members["mine"] != level.members["tiny-vertebrae"]
     without = neckfrac.analyze(
-        Study(volume, StudyIdentity()), labels=labels, models=models, device="cpu", leave_out=["mine"]
+        Study(volume, StudyIdentity()), labels=labels, models_dir=models, device="cpu", leave_out=["mine"]
     )
     assert without.findings.level("C4").probability == level.probability, "it moves nothing before it is fitted"
 

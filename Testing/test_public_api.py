@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import neckfrac
@@ -35,7 +36,7 @@ def cold(monkeypatch):
 
 @pytest.fixture
 def options(models):
-    return {"models": models, "device": "cpu"}
+    return {"models_dir": models, "device": "cpu"}
 
 
 def modules_after(code):
@@ -110,21 +111,21 @@ def test_the_networks_are_kept_until_other_ones_are_wanted_or_installed(tmp_path
     loaded = []
 
     class Counted(module.Engine):
-        def __init__(self, *how):
-            loaded.append(how[1:])
-            super().__init__(*how)
+        def __init__(self, **how):
+            loaded.append(how["leave_out"])
+            super().__init__(**how)
 
     monkeypatch.setattr(module, "Engine", Counted)
     models = write_models(tmp_path / "models", others=("planes",))
     ct = study(phantom()[0])
     for leave_out in ((), (), ("tiny-slices",), ("tiny-slices",)):
-        neckfrac.analyze(ct, models=models, device="cpu", leave_out=leave_out)
-    assert loaded == [("cpu", None, ()), ("cpu", None, ("tiny-slices",))]
-    neckfrac.analyze(ct, models=str(models), device="cpu", leave_out=["tiny-slices"])
+        neckfrac.analyze(ct, models_dir=models, device="cpu", leave_out=leave_out)
+    assert loaded == [(), ("tiny-slices",)]
+    neckfrac.analyze(ct, models_dir=str(models), device="cpu", leave_out=["tiny-slices"])
     assert len(loaded) == 2, "the same, said in another way"
     for path in sorted((models / "tiny-planes").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    neckfrac.analyze(ct, models=models, device="cpu", leave_out=("tiny-slices",))
+    neckfrac.analyze(ct, models_dir=models, device="cpu", leave_out=("tiny-slices",))
     assert len(loaded) == 3, "a bundle has gone"
 
 
@@ -154,10 +155,18 @@ def test_what_can_not_be_used_is_an_input_error_that_says_so(options, wrong, wor
         neckfrac.analyze(study(phantom()[0]), **{**options, **wrong})
 
 
+def test_options_are_keywords_or_one_object_but_not_both(options):
+    assert set(api.OptionValues.__annotations__) == {field.name for field in fields(neckfrac.AnalysisOptions)}
+    one = neckfrac.AnalysisOptions(operating_point="specific", **options)
+    assert neckfrac.analyze(study(phantom()[0]), one).findings.operating_point == "specific"
+    with pytest.raises(neckfrac.InputError, match="as an object and as keywords"):
+        neckfrac.analyze(study(phantom()[0]), one, anchors=True)
+
+
 def test_an_engine_and_how_to_make_one_exclude_each_other(models):
     engine = neckfrac.Engine(models, "cpu")
     with pytest.raises(neckfrac.InputError, match="beside it"):
-        neckfrac.analyze(study(phantom()[0]), engine=engine, models=models)
+        neckfrac.analyze(study(phantom()[0]), engine=engine, models_dir=models)
 
 
 def test_a_progress_is_told_and_may_cancel(options):

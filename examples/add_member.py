@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{added.name} lies in {added.folder}")
 
     if options.study:
-        for level in neckfrac.analyze(options.study, models=options.models).findings.levels:
+        for level in neckfrac.analyze(options.study, models_dir=options.models).findings.levels:
             if level.probability is not None:
                 own = level.members[added.name]
                 print(f"{level.level}: the new member says {own:.3f}, the ensemble {level.probability:.3f}")

@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     analysis = neckfrac.analyze(
-        options.study, operating_point=options.operating_point, models=options.models, device=options.device
+        options.study, operating_point=options.operating_point, models_dir=options.models, device=options.device
     )
     findings = analysis.findings
 

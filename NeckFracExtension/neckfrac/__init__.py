@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .intake.study import Study as Study
     from .intake.study import list_series as list_series
     from .intake.study import read_study as read_study
+    from .options import AnalysisOptions as AnalysisOptions
     from .pipeline.analyze import Engine as Engine
     from .progress import Progress as Progress
     from .volume import CTVolume as CTVolume
@@ -54,6 +55,7 @@ _HOMES = {
     "Study": "intake.study",
     "list_series": "intake.study",
     "read_study": "intake.study",
+    "AnalysisOptions": "options",
     "Engine": "pipeline.analyze",
     "Progress": "progress",
     "CTVolume": "volume",
@@ -63,6 +65,7 @@ __all__ = [
     "DISCLAIMER",
     "__version__",
     "Analysis",
+    "AnalysisOptions",
     "Box",
     "CTVolume",
     "Cancelled",

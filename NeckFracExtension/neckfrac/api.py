@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from .errors import InputError
 from .findings import Analysis
 from .intake.study import Source, Study, read_study
+from .options import AnalysisOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,42 +21,44 @@ if TYPE_CHECKING:
 __all__ = ["analyze", "write_result"]
 
 
+class OptionValues(TypedDict, total=False):
+    """The fields of `options.AnalysisOptions` as keywords; each has its default there."""
+
+    operating_point: str
+    anchors: bool
+    explain: str
+    member: str | None
+    device: str
+    models_dir: str | Path | None
+    threads: int | None
+    leave_out: Sequence[str]
+
+
 def analyze(
     study: Source | Study,
+    options: AnalysisOptions | None = None,
     *,
     series: str | None = None,
     labels: str | Path | np.ndarray | None = None,
-    operating_point: str = "balanced",
-    anchors: bool = False,
-    explain: str = "heat",
-    member: str | None = None,
     engine: Engine | None = None,
-    models: str | Path | None = None,
-    device: str = "auto",
-    threads: int | None = None,
-    leave_out: Sequence[str] = (),
     progress: Progress | None = None,
+    **values: Unpack[OptionValues],
 ) -> Analysis:
     """Segment C1 to C7 in a neck CT and look for fractures, level by level.
 
-    The networks are loaded by the first call and kept for the next one with the same `models`, `device`, `threads`
+    The networks are loaded by the first call and kept for the next one with the same `models_dir`, `device`, `threads`
     and `leave_out`; calls of several threads wait for each other. Nothing is written: see `write_result`.
 
     Args:
         study: A DICOM folder, its files or a zip of them, a NIfTI, NRRD or MetaImage file; or what `read_study` gave.
+        options: How it is to be analysed; or give its fields as keywords.
         series: UID or number of the DICOM series, where `study` holds several.
         labels: Levels to be used instead of segmenting: a file with labels 1 to 7 for C1 to C7 (or TotalSegmentator's
             50 to 44) on any grid, or an array [z, y, x] of 1 to 7 on the voxels of the study.
-        operating_point: "sensitive", "balanced" or "specific"; `Findings.at` gives the others without a new analysis.
-        anchors: Segment T1 and the base of the skull as well, into `Analysis.anchors`.
-        explain: What draws `Analysis.heat`: "heat" (the networks' own heat maps), "grad-cam" or "smooth-grad".
-        member: The network whose heat is drawn, by its bundle's name; default: the one that weighs most.
-        engine: Networks that are loaded already; then `models`, `device`, `threads` and `leave_out` are the engine's.
-        models: Folder of bundles; default: those that come with NeckFrac, and the user's own.
-        device: "auto", "cpu", "cuda" or "mps".
-        threads: CPU threads of PyTorch, for the whole process; default: as PyTorch has them.
-        leave_out: Members of the ensemble not to run, by their bundles' names.
+        engine: Networks that are loaded already; the options may then say nothing of device, models and threads.
         progress: Is told stages and fractions, and asked whether to go on.
+        **values: Fields of `AnalysisOptions`: operating_point, anchors, explain, member, device, models_dir, threads,
+            leave_out.
 
     Returns:
         The CT, `labels` and `heat` on its own grid [z, y, x], and the `findings`.
@@ -69,31 +72,30 @@ def analyze(
         >>> analysis.findings.level("C4").probability
         0.12
     """
-    if engine is not None and (models is not None or device != "auto" or threads is not None or leave_out):
+    if options is not None and values:
+        raise InputError("Options were given as an object and as keywords.", where=", ".join(values))
+    options = options or AnalysisOptions.from_dict(values)
+    if engine is not None and options.engine_arguments() != AnalysisOptions().engine_arguments():
         raise InputError(
-            "An engine was given, and models, device, threads or leave_out beside it.",
+            "An engine was given, and models_dir, device, threads or leave_out beside it.",
             advice="Give them to neckfrac.Engine, or leave the engine out.",
         )
-    options: dict[str, Any] = {
-        "operating_point": operating_point, "anchors": anchors, "explain": explain, "member": member
-    }  # fmt: skip
-    loaded = _study(study, series, progress)
+    loaded, given = _study(study, series, progress), None
     if isinstance(labels, str | Path):
         from .intake.labels import read_labels
 
-        options["labels"], warnings = read_labels(Path(labels), loaded.volume)
+        given, warnings = read_labels(Path(labels), loaded.volume)
         loaded = loaded.with_warnings(warnings)
     elif labels is not None:
-        if labels.shape != loaded.volume.shape:
+        given = labels
+        if given.shape != loaded.volume.shape:
             raise InputError(
-                "The labels do not lie on the study's voxels.", where=f"{labels.shape}, {loaded.volume.shape}"
+                "The labels do not lie on the study's voxels.", where=f"{given.shape}, {loaded.volume.shape}"
             )
-        options["labels"] = labels
     if engine is not None:
-        return engine.analyze(loaded, **options, progress=progress)
+        return engine.analyze(loaded, options, labels=given, progress=progress)
     with _WARM.lock:
-        warm = _WARM.engine(None if models is None else Path(models), device, threads, tuple(sorted(leave_out)))
-        return warm.analyze(loaded, **options, progress=progress)
+        return _WARM.engine(options).analyze(loaded, options, labels=given, progress=progress)
 
 
 def write_result(
@@ -146,15 +148,16 @@ class _WarmEngine:
         self._made_of: tuple[object, ...] = ()
         self._engine: Engine | None = None
 
-    def engine(self, models: Path | None, device: str, threads: int | None, leave_out: tuple[str, ...]) -> Engine:
+    def engine(self, options: AnalysisOptions) -> Engine:
         """The engine for these, loaded anew when they, or the bundles on disk, are others than the last time."""
         from .bundles.library import model_folders, stamp
         from .pipeline.analyze import Engine
 
-        made_of = (models, device, threads, leave_out, stamp(model_folders(models)))
+        arguments = options.engine_arguments()
+        made_of = (*arguments.values(), stamp(model_folders(options.models_dir)))
         if self._engine is None or self._made_of != made_of:
             self._engine = None  # the old networks go before the new ones come: both need not fit into memory
-            self._engine = Engine(models, device, threads, leave_out)
+            self._engine = Engine(**arguments)
             self._made_of = made_of
         return self._engine
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..bundles.library import ENSEMBLE_FILE, SPINE, ensemble_file, installed, model_folders
 from ..errors import InputError
-from ..members import takes_batches
 from .combine import Ensemble
 
 if TYPE_CHECKING:
@@ -105,6 +104,7 @@ class Networks:
 
     def arguments(self, name: str) -> dict[str, Any]:
         """What a step ("locate", "segment", or a member) takes: network, device, settings; intensity if it has one."""
+        from ..members import takes_batches
         from .intensity import Intensity
 
         preprocessing = dict(self.bundles[name].preprocessing)
