@@ -100,11 +100,12 @@ class Networks:
 
     def _in_batches(self, name: str) -> bool:
         """Whether a step, or a member, shows its network many images at a time."""
+        from ..members import takes_batches  # imports PyTorch
+
         return name == "segment" or name not in SPINE and takes_batches(self.bundles[name].step)
 
     def arguments(self, name: str) -> dict[str, Any]:
         """What a step ("locate", "segment", or a member) takes: network, device, settings; intensity if it has one."""
-        from ..members import takes_batches
         from .intensity import Intensity
 
         preprocessing = dict(self.bundles[name].preprocessing)
