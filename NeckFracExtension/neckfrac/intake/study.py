@@ -18,7 +18,7 @@ from .dicom_choice import Candidate, SeriesSummary, candidates, choose
 from .dicom_geometry import place
 from .dicom_headers import looks_like_dicom, read_frames
 from .dicom_pixels import decode
-from .dicom_series import group_series
+from .dicom_series import Stack, group_series
 from .file_kinds import check_file_kind, check_name_is_text, walk_files
 from .files import file_format, header_file, read_file
 
@@ -58,23 +58,30 @@ def read_study(source: Source, *, series: str | None = None, progress: Progress 
         paths = _files(source, stack, progress)
         if volume_file := _volume_file(paths, name):
             volume, warnings = read_file(volume_file, progress)
-            identity = StudyIdentity(source=name, format=file_format(volume_file))
+            identity, gaps = StudyIdentity(source=name, format=file_format(volume_file)), ()
+            with _naming(volume_file):
+                # Its values were looked at as they are stored, before padding became air.
+                warnings = [*warnings, *check_volume(volume, values=False)]
         else:
             found = _dicom_series(paths, name, progress, 0.3)
             chosen, warnings = choose(found, None if series is None else str(series))
-            warnings = [*warnings, *chosen.stack.warnings, *_passed_over(paths, found)]
-            identity = _identity(chosen, name)
-        try:
-            if not volume_file:
-                volume = _dicom_volume(chosen, progress)
-            # A file's values were looked at as they are stored, before padding became air.
-            warnings = [*warnings, *check_volume(volume, values=volume_file is None)]
-        except InputError as error:
-            where = error.where or (volume_file or chosen.summary)
-            raise InputError(error.what, where=where, advice=error.advice) from error
+            slices = chosen.usable_stack
+            warnings = [*warnings, *slices.warnings, *_passed_over(paths, found)]
+            identity, gaps = _identity(slices, name), slices.geometry.gaps
+            with _naming(chosen.summary):
+                volume = _dicom_volume(slices, progress)
+                warnings = [*warnings, *check_volume(volume, values=True)]
     progress.step(1.0)
-    gaps = () if volume_file else chosen.stack.geometry.gaps
     return Study(volume, identity, tuple(dict.fromkeys(warnings)), gaps)
+
+
+@contextmanager
+def _naming(where: object) -> Iterator[None]:
+    """An InputError that does not say where says `where`."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(error.what, where=error.where or where, advice=error.advice) from error
 
 
 def list_series(source: Source) -> list[SeriesSummary]:
@@ -111,7 +118,7 @@ def series_files(source: Source, series: str | None = None) -> Iterator[tuple[Pa
             yield ()
             return
         chosen, _ = choose(_dicom_series(paths, name, Progress(), 1.0), series)
-        yield tuple(dict.fromkeys(frame.file.path for frame in chosen.stack.frames))
+        yield tuple(dict.fromkeys(frame.file.path for frame in chosen.usable_stack.frames))
 
 
 def _paths(source: Source) -> list[Path]:
@@ -184,16 +191,15 @@ def _passed_over(paths: list[Path], found: Sequence[Candidate]) -> list[str]:
     return [f"{were} passed over; {len(read)} were looked at."]
 
 
-def _dicom_volume(chosen: Candidate, progress: Progress) -> CTVolume:
-    stack = chosen.stack
+def _dicom_volume(stack: Stack, progress: Progress) -> CTVolume:
     resampled = stack.geometry.tilted or stack.geometry.uneven
     decoded_until = 0.8 if resampled else 1.0
     voxels = decode(stack.frames, progress, 0.3, decoded_until)
     return place(voxels, stack.geometry, progress, decoded_until, 1.0)
 
 
-def _identity(chosen: Candidate, source: str) -> StudyIdentity:
-    file = chosen.stack.frames[0].file
+def _identity(stack: Stack, source: str) -> StudyIdentity:
+    file = stack.frames[0].file
     return StudyIdentity(
         source=source,
         format="DICOM",
