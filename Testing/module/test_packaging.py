@@ -71,8 +71,9 @@ def test_the_history_fits_the_extensions_index():
     assert int(sizes["size"]) + int(sizes["size-pack"]) < 100 * 1024  # KiB
 
 
-def test_pictures_that_readme_and_extensions_index_name_are_there_and_small():
-    named = re.findall(r"Resources/[\w./-]+\.png", (ROOT / "README.md").read_text(encoding="utf-8"))
+def test_pictures_that_pages_and_extensions_index_name_are_there_and_small():
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    named = re.findall(r"Resources/[\w./-]+\.png", "".join(page.read_text(encoding="utf-8") for page in pages))
     cmake = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
     named += re.findall(r"/main/((?:Resources|scripted_modules)/[\w./-]+\.png)", cmake)
     assert len(named) >= 6
