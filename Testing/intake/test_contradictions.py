@@ -165,6 +165,29 @@ def test_one_slice_with_another_intercept_that_fits_its_values_is_read(tmp_path)
     np.testing.assert_array_equal(read_study(tmp_path).volume.voxels, HU)
 
 
+@pytest.mark.parametrize("elements", [{"RescaleIntercept": -1000}, {"RescaleIntercept": -1048}, {"RescaleSlope": 1.02}])
+def test_a_rescale_of_one_slice_that_differs_by_little_is_said(tmp_path, elements):
+    """Nothing in its values shows it, so it is read as it says."""
+    write_series(tmp_path, HU, change=only(9, **elements))
+    (warning,) = [text for text in read_study(tmp_path).warnings if "rescale" in text]
+    assert "1 slice" in warning and "image017" in warning
+
+
+@pytest.mark.parametrize("keyword", ["RescaleIntercept", "PixelSpacing", "Rows", "ImagePositionPatient", "InstanceNumber"])
+def test_a_header_that_gives_an_element_twice_is_refused(tmp_path, keyword):
+    """Which of the two holds is not known; a reader takes the last."""
+    (path, *_) = write_series(tmp_path, HU)
+    content = path.read_bytes()
+    element = pydicom.dcmread(path)[keyword]
+    number = element.tag.group.to_bytes(2, "little") + element.tag.element.to_bytes(2, "little")
+    begin = content.index(number + element.VR.encode())
+    end = begin + 8 + int.from_bytes(content[begin + 6 : begin + 8], "little")
+    pixels = content.rindex(b"\xe0\x7f\x10\x00")
+    path.write_bytes(content[:pixels] + content[begin:end] + content[pixels:])
+    error = refusal(tmp_path)
+    assert "twice" in error.what and element.name in error.what and path.name in error.where
+
+
 def test_a_slice_whose_sign_contradicts_the_others_is_refused(tmp_path):
     """Its values are stored above the middle of 16 bits: without a sign they are others."""
 

@@ -15,8 +15,9 @@ from .dicom_headers import Frame, known_syntax, quiet_pydicom
 
 AIR = -1024  # HU; nothing is thinner than air (-1000), so what lies lower is padding
 HIGHEST = 32767  # int16
-# A padding value among tissue values can't be told from tissue (0 HU is water), so it is left alone.
-TISSUE = (-500.0, 3071.0)
+# A padding value that air or tissue has too can't be told from them (0 HU is water), so it is left alone; one below air
+# becomes air as all that lies there.
+HIGHEST_TISSUE = 3071.0  # HU; the most that 12 bits hold
 THIN = 1e-3  # of a neck's voxels are air or fat, at least; noise alone reaches fewer
 
 
@@ -77,7 +78,7 @@ def to_hu(stored: np.ndarray, frame: Frame) -> np.ndarray:
     np.clip(hu, AIR, HIGHEST, out=hu)
     if frame.file.padding is not None:
         lower, upper = padding_range(frame.file.padding, stored.dtype)
-        if not TISSUE[0] <= slope * upper + intercept <= TISSUE[1]:
+        if slope * upper + intercept > HIGHEST_TISSUE:
             hu[(stored >= lower) & (stored <= upper)] = AIR
     return hu.astype(np.int16)
 
