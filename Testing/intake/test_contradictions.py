@@ -173,7 +173,9 @@ def test_a_rescale_of_one_slice_that_differs_by_little_is_said(tmp_path, element
     assert "1 slice" in warning and "image017" in warning
 
 
-@pytest.mark.parametrize("keyword", ["RescaleIntercept", "PixelSpacing", "Rows", "ImagePositionPatient", "InstanceNumber"])
+@pytest.mark.parametrize(
+    "keyword", ["RescaleIntercept", "PixelSpacing", "Rows", "ImagePositionPatient", "InstanceNumber"]
+)
 def test_a_header_that_gives_an_element_twice_is_refused(tmp_path, keyword):
     """Which of the two holds is not known; a reader takes the last."""
     (path, *_) = write_series(tmp_path, HU)

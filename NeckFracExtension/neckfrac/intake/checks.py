@@ -54,10 +54,13 @@ _GIVE_CT = "Give a CT in Hounsfield units."
 
 
 def _slice_warnings(volume: CTVolume) -> list[str]:
+    from .mixed_stacks import mixture_warnings  # which reads DICOM, and with it this module
+
     axis = slice_axis(volume)
+    mixed = mixture_warnings(volume.voxels, axis)
     odd = odd_slices(volume.voxels, axis)
-    if not odd:
-        return []
+    if not odd or mixed:
+        return mixed
     which = ", ".join(str(number + 1) for number in odd[:5]) + (" and others" if len(odd) > 5 else "")
     return [f"The values of slice {which} of {volume.shape[axis]} differ from those of its neighbours: no HU there?"]
 

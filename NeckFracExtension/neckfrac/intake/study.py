@@ -18,9 +18,10 @@ from .dicom_choice import Candidate, SeriesSummary, candidates, choose
 from .dicom_geometry import place
 from .dicom_headers import looks_like_dicom, read_frames
 from .dicom_pixels import decode
-from .dicom_series import group_series
+from .dicom_series import Stack, group_series
 from .file_kinds import check_file_kind, check_name_is_text, walk_files
 from .files import file_format, header_file, read_file
+from .mixed_stacks import one_of_mixed
 
 __all__ = ["SeriesSummary", "Source", "Study", "list_series", "read_study", "series_files"]
 
@@ -62,18 +63,18 @@ def read_study(source: Source, *, series: str | None = None, progress: Progress 
         else:
             found = _dicom_series(paths, name, progress, 0.3)
             chosen, warnings = choose(found, None if series is None else str(series))
-            warnings = [*warnings, *chosen.stack.warnings, *_passed_over(paths, found)]
             identity = _identity(chosen, name)
         try:
             if not volume_file:
-                volume = _dicom_volume(chosen, progress)
+                volume, dicom_stack, mixed = _dicom_volume(chosen.stack, progress)
+                warnings = [*warnings, *mixed, *dicom_stack.warnings, *_passed_over(paths, found)]
             # A file's values were looked at as they are stored, before padding became air.
             warnings = [*warnings, *check_volume(volume, values=volume_file is None)]
         except InputError as error:
             where = error.where or (volume_file or chosen.summary)
             raise InputError(error.what, where=where, advice=error.advice) from error
     progress.step(1.0)
-    gaps = () if volume_file else chosen.stack.geometry.gaps
+    gaps = () if volume_file else dicom_stack.geometry.gaps
     return Study(volume, identity, tuple(dict.fromkeys(warnings)), gaps)
 
 
@@ -184,12 +185,12 @@ def _passed_over(paths: list[Path], found: Sequence[Candidate]) -> list[str]:
     return [f"{were} passed over; {len(read)} were looked at."]
 
 
-def _dicom_volume(chosen: Candidate, progress: Progress) -> CTVolume:
-    stack = chosen.stack
-    resampled = stack.geometry.tilted or stack.geometry.uneven
-    decoded_until = 0.8 if resampled else 1.0
-    voxels = decode(stack.frames, progress, 0.3, decoded_until)
-    return place(voxels, stack.geometry, progress, decoded_until, 1.0)
+def _dicom_volume(stack: Stack, progress: Progress) -> tuple[CTVolume, Stack, list[str]]:
+    """A series' volume, the slices that it is made of, and what was left out because it belongs to another stack."""
+    uneven = stack.geometry.tilted or stack.geometry.uneven
+    decoded_until = 0.8 if uneven else 1.0
+    voxels, stack, warnings = one_of_mixed(decode(stack.frames, progress, 0.3, decoded_until), stack)
+    return place(voxels, stack.geometry, progress, decoded_until, 1.0), stack, warnings
 
 
 def _identity(chosen: Candidate, source: str) -> StudyIdentity:
