@@ -31,6 +31,42 @@ def test_a_few_kills_and_full_disks_lose_nothing_and_leave_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+FULL_WITHIN = """
+import pathlib, sys
+from neckfrac_lab import kills, kills_worlds
+kills_worlds.use_stand_ins()
+world = pathlib.Path(sys.argv[1], "world")
+kills_worlds.prepare_world("new", world, kills.run_command)
+arguments = kills_worlds.WORLDS["new"].arguments(world)
+for size in sys.argv[2:]:
+    code, said, _ = kills.run_command(arguments, world, kills.Fault("full within a file", moment=int(size)))
+    print(code, said, end="")
+"""
+
+
+def test_a_scene_for_which_there_is_no_room_is_told_in_one_line(tmp_path):
+    """ITK inside VTK prints its own lines straight to standard error."""
+    done = in_a_process(tmp_path, 200, 2000, 20000, code=FULL_WITHIN)  # bytes that a file may have
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3, done.stdout + done.stderr
+    assert all(line.startswith("2 neckfrac: ") and "can't be written" in line for line in lines)
+
+
+def test_only_what_itk_prints_of_an_error_is_kept_from_standard_error(capfd):
+    from neckfrac.native_messages import without_itk_errors
+
+    error = b'\nitk::ExceptionObject (0x5611)\nLocation: "unknown"\nDescription: ITK ERROR: no room\n[nrrd] x\n\n\n\n'
+    with without_itk_errors():
+        os.write(2, b"before\n" + error + error + b"between\n" + error)
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err.split() == ["before", "between", "after"]
+    with pytest.raises(KeyError), without_itk_errors():
+        os.write(2, b"a warning\n")
+        raise KeyError
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "a warning\nafter\n"
+
+
 KILLED_AT = """
 import pathlib, sys
 from neckfrac import marks, workspace

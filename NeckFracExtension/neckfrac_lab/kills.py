@@ -81,28 +81,31 @@ def run_command(arguments: list[str], world: Path, fault: Fault | None = None) -
 
     The process is forked, so that what is imported already needs not be imported again.
     """
-    said = world.parent / f"{world.name}.log"
     reader, writer = os.pipe()
+    listener, speaker = os.pipe()  # no file: one would be cut where a trial limits how large files grow
     child = os.fork()
     if child == 0:
-        _run_here(arguments, world, fault, said, writer)
+        _run_here(arguments, world, fault, speaker, writer)
     os.close(writer)
+    os.close(speaker)
     if fault is not None and fault.kind == "kill by the clock":
         time.sleep(fault.seconds)
         os.kill(child, signal.SIGKILL)
+    with os.fdopen(listener, encoding="utf-8", errors="replace") as stream:
+        said = stream.read()
     with os.fdopen(reader, "rb") as stream:
         told = stream.read()
     _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status), said.read_text(encoding="utf-8", errors="replace"), int(told or b"0")
+    return os.waitstatus_to_exitcode(status), said, int(told or b"0")
 
 
-def _run_here(arguments: list[str], world: Path, fault: Fault | None, said: Path, writer: int) -> None:
+def _run_here(arguments: list[str], world: Path, fault: Fault | None, speaker: int, writer: int) -> None:
     """In the child: never returns."""
     code, count = 99, [0]
     try:
-        log = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
+        os.dup2(speaker, 1)
+        os.dup2(speaker, 2)
+        os.close(speaker)
         tempfile.tempdir = str(world / "tmp")
         sys.addaudithook(hook_of(fault or Fault("none"), world, count))
         if fault is not None and fault.kind == "full within a file":
