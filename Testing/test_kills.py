@@ -217,3 +217,18 @@ def test_what_is_not_there_any_more_and_what_is_left_is_seen(tmp_path):
     assert len(outcome.lost) == 2 and len(outcome.left) >= 2 and outcome.said
     check_next_run(outcome, tmp_path, before, [tmp_path / "out" / "result"], 0, "")
     assert "FileNotFoundError" in " ".join(outcome.next)
+
+
+def test_what_a_killed_run_had_set_aside_is_not_lost(tmp_path):
+    """Killed between the two renames: the next run gives it back, and only then it must lie in its place."""
+    from neckfrac_lab.kills_check import Outcome, check_after_fault
+    from neckfrac_lab.kills_worlds import write_mine
+
+    write_mine(tmp_path / "out" / "result" / "mine.txt")
+    before = {"out/result/mine.txt": (tmp_path / "out" / "result" / "mine.txt").read_bytes()}
+    (tmp_path / "out" / ".neckfrac-0123456789ab").mkdir()
+    (tmp_path / "out" / "result").rename(tmp_path / "out" / ".neckfrac-0123456789ab" / "old")
+    killed, ended = Outcome("overwrite", "kill", ""), Outcome("overwrite", "full", "")
+    check_after_fault(killed, tmp_path, before, -9, "", cleared=False)
+    check_after_fault(ended, tmp_path, before, 2, "", cleared=True)
+    assert killed.faults == [] and ended.lost

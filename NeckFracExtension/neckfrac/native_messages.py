@@ -9,8 +9,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-# ITK's printed exception, as itkImageFileWriter's users in Slicer print it: to an empty line, or where it was cut.
-_ITK_ERROR = re.compile(rb"\s*itk::ExceptionObject \(0x[0-9a-f]+\).*?(?:\n\s*\n|\Z)", re.DOTALL)
+# ITK's printed exception, to the empty line that ends it, or to where it was cut.
+_ITK_ERROR = re.compile(rb"\n?itk::ExceptionObject \(0x[0-9a-f]+\).*?(?:\n\s*\n|\Z)", re.DOTALL)
 
 
 @contextlib.contextmanager

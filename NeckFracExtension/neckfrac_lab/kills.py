@@ -151,9 +151,11 @@ KINDS = {
 }
 
 
-def run_trials(moments: int, seed: int, folder: Path, tell: Callable[[str], None] = print) -> list[Outcome]:
-    """So many trials over all worlds and kinds of fault; what came of each."""
-    generator, outcomes = random.Random(seed), []
+def run_trials(
+    moments: int, seed: int, folder: Path, tell: Callable[[str], None] = print, *, minutes: float = float("inf")
+) -> list[Outcome]:
+    """So many trials over all worlds and kinds of fault in a drawn order, or fewer where time is up; their outcomes."""
+    generator, outcomes, end = random.Random(seed), [], time.monotonic() + 60 * minutes
     use_stand_ins()
     templates, sizes = {}, {}
     for name in WORLDS:
@@ -168,7 +170,10 @@ def run_trials(moments: int, seed: int, folder: Path, tell: Callable[[str], None
         shutil.rmtree(world)
         tell(f"{name}: {operations} operations on files")
     kinds = [kind for kind, share in KINDS.items() for _ in range(max(1, round(share * moments)))]
+    generator.shuffle(kinds)
     for number, kind in enumerate(kinds):
+        if time.monotonic() > end:
+            break
         name = list(WORLDS)[number % len(WORLDS)]
         fault = draw_fault(kind, *sizes[name], generator)
         world = _copy(templates[name], folder / f"trial-{number}")
@@ -214,10 +219,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m neckfrac_lab.kills", description=__doc__.splitlines()[0])
     parser.add_argument("--moments", type=int, default=100, help="about how many trials")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="end after so long, wherever it is")
     parser.add_argument("--folder", type=Path, help="where the worlds are made; default: a temporary folder")
     chosen = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="kills-", dir=chosen.folder))
-    outcomes = run_trials(chosen.moments, chosen.seed, folder)
+    outcomes = run_trials(chosen.moments, chosen.seed, folder, minutes=chosen.minutes)
     print(as_table(outcomes))
     if any(outcome.faults for outcome in outcomes):
         return 1
