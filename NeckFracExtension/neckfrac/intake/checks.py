@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..volume import CTVolume
+from .anatomy_orientation import anatomy_warnings
 from .hu_range import check_spectrum, odd_slices, spectrum
 
 # Some voxel of any CT of a neck is thinner than this: airway and outside air are near -1000, and fat
@@ -46,7 +47,7 @@ def check_volume(volume: CTVolume, *, values: bool = True, sample: bool = False)
         )
     warnings = check_values(voxels) if values else []
     # Slices are compared with their neighbours, of which a sample has none.
-    odd = [] if sample else _slice_warnings(volume)
+    odd = [] if sample else _slice_warnings(volume) + anatomy_warnings(volume)
     return warnings + odd + _resolution_warnings(volume)
 
 
