@@ -8,6 +8,7 @@ import pytest
 from intake.made_dicom import enhanced, head, save, set_pixels, write_series
 from intake.test_refusals import refusal
 from neckfrac.intake.study import list_series, read_study
+from neckfrac_lab.fuzz.neck import neck_hu
 
 HU = head()
 
@@ -316,3 +317,22 @@ def test_a_series_whose_header_contradicts_its_pixels_does_not_stop_another(tmp_
     write_series(tmp_path / "b", HU, SeriesInstanceUID="1.2.9.9", SeriesNumber=7, NumberOfFrames=10**9)
     assert [summary.usable for summary in list_series(tmp_path)] == [True, False]
     np.testing.assert_array_equal(read_study(tmp_path).volume.voxels, HU)
+
+
+@pytest.mark.parametrize("padding", [None, -2000])
+def test_a_series_of_twice_the_hu_is_refused_by_its_air(tmp_path, padding):
+    """Before what lies below air is cut off; padding of one value is no air."""
+    hu = neck_hu(shape=(20, 56, 56)).clip(-1100)
+
+    def change(dataset, number, factor):
+        stored = np.rint(hu[number]).astype(np.int16)
+        if padding is not None:
+            stored[:5] = padding // factor
+        set_pixels(dataset, stored)
+        dataset.RescaleSlope, dataset.RescaleIntercept = factor, 0
+
+    for factor in (1, 2):
+        write_series(tmp_path / str(factor), hu, change=lambda d, n, factor=factor: change(d, n, factor))
+    assert not any("scale" in warning for warning in read_study(tmp_path / "1").warnings)
+    error = refusal(tmp_path / "2")
+    assert "Air lies" in error.what and "scale is wrong" in error.what
