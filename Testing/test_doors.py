@@ -1,4 +1,4 @@
-"""The panel's volumes and the service's files are looked at as the command line's are: the same refusals and warnings."""
+"""What the panel and the service read is looked at as what the command line reads: the same refusals and warnings."""
 
 from __future__ import annotations
 
