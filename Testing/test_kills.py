@@ -232,3 +232,30 @@ def test_what_a_killed_run_had_set_aside_is_not_lost(tmp_path):
     check_after_fault(killed, tmp_path, before, -9, "", cleared=False)
     check_after_fault(ended, tmp_path, before, 2, "", cleared=True)
     assert killed.faults == [] and ended.lost
+
+
+@pytest.mark.parametrize("failing", ["open", "unlink", "rmdir"])
+def test_a_disk_that_is_full_for_a_moment_leaves_no_workspace(tmp_path, monkeypatch, failing):
+    """When its mark can't be made, or it can't be removed at once."""
+    import errno
+
+    from neckfrac.workspace import claim
+
+    real, failed = getattr(os, failing), []
+
+    def once(path, *arguments, **options):
+        if ".neckfrac-" in str(path) and not failed:
+            failed.append(path)
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return real(path, *arguments, **options)
+
+    work = None if failing == "open" else claim(tmp_path / "out")
+    if work is not None:
+        work.new.rmdir()
+    monkeypatch.setattr(os, failing, once)
+    if failing == "open":
+        with pytest.raises(OSError):
+            claim(tmp_path / "out")
+    else:
+        work.close()
+    assert failed and list(tmp_path.iterdir()) == []

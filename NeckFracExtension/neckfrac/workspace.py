@@ -365,10 +365,12 @@ def _remove(folder: Path, lock: int) -> None:
     """Remove an empty workspace; its lock is held until its mark is gone, where the system allows that."""
     if os.name == "nt":
         os.close(lock)
-    with contextlib.suppress(OSError):
-        if set(entries(folder)) <= {MARK}:
-            (folder / MARK).unlink()
-            folder.rmdir()
+    for _ in range(3):  # some file systems need room even to remove something
+        with contextlib.suppress(OSError):
+            if set(entries(folder)) <= {MARK}:
+                (folder / MARK).unlink(missing_ok=True)
+                folder.rmdir()
+            break
     if os.name != "nt":
         os.close(lock)
 
