@@ -35,3 +35,18 @@ def undrawn(monkeypatch):
     monkeypatch.setattr("neckfrac.output.pictures.panels", lambda analysis: np.zeros((64, 64, 3), np.uint8))
     monkeypatch.setattr("neckfrac.output.pictures.overview", lambda analysis, picture: picture)
     monkeypatch.setattr("neckfrac.output.report.report", lambda analysis, picture: "<!doctype html>")
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs the command in this process; gives its exit code, standard output and standard error."""
+
+    from neckfrac.cli import main
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        return (ended.value.code or 0, *capsys.readouterr())
+
+    return run

@@ -27,19 +27,6 @@ RESULT = {"scene.mrb", "vertebrae.seg.nrrd", "report.html", "overview.png"} | TA
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture
-def run(capsys):
-    """Runs the command in this process; gives its exit code, standard output and standard error."""
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        return (ended.value.code or 0, *capsys.readouterr())
-
-    return run
-
-
 def run_process(*arguments, code=None):
     environment = os.environ | {"PYTHONPATH": str(ENGINE), "OMP_NUM_THREADS": "1"}
     command = ["-c", code] if code else ["-m", "neckfrac.cli"]

@@ -31,6 +31,42 @@ def test_a_few_kills_and_full_disks_lose_nothing_and_leave_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+FULL_WITHIN = """
+import pathlib, sys
+from neckfrac_lab import kills, kills_worlds
+kills_worlds.use_stand_ins()
+world = pathlib.Path(sys.argv[1], "world")
+kills_worlds.prepare_world("new", world, kills.run_command)
+arguments = kills_worlds.WORLDS["new"].arguments(world)
+for size in sys.argv[2:]:
+    code, said, _ = kills.run_command(arguments, world, kills.Fault("full within a file", moment=int(size)))
+    print(code, said, end="")
+"""
+
+
+def test_a_scene_for_which_there_is_no_room_is_told_in_one_line(tmp_path):
+    """ITK inside VTK prints its own lines straight to standard error."""
+    done = in_a_process(tmp_path, 200, 2000, 20000, code=FULL_WITHIN)  # bytes that a file may have
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3, done.stdout + done.stderr
+    assert all(line.startswith("2 neckfrac: ") and "can't be written" in line for line in lines)
+
+
+def test_only_what_itk_prints_of_an_error_is_kept_from_standard_error(capfd):
+    from neckfrac.native_messages import without_itk_errors
+
+    error = b'\nitk::ExceptionObject (0x5611)\nLocation: "unknown"\nDescription: ITK ERROR: no room\n[nrrd] x\n\n\n\n'
+    with without_itk_errors():
+        os.write(2, b"before\n" + error + error + b"between\n" + error)
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err.split() == ["before", "between", "after"]
+    with pytest.raises(KeyError), without_itk_errors():
+        os.write(2, b"a warning\n")
+        raise KeyError
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "a warning\nafter\n"
+
+
 KILLED_AT = """
 import pathlib, sys
 from neckfrac import marks, workspace
@@ -181,3 +217,45 @@ def test_what_is_not_there_any_more_and_what_is_left_is_seen(tmp_path):
     assert len(outcome.lost) == 2 and len(outcome.left) >= 2 and outcome.said
     check_next_run(outcome, tmp_path, before, [tmp_path / "out" / "result"], 0, "")
     assert "FileNotFoundError" in " ".join(outcome.next)
+
+
+def test_what_a_killed_run_had_set_aside_is_not_lost(tmp_path):
+    """Killed between the two renames: the next run gives it back, and only then it must lie in its place."""
+    from neckfrac_lab.kills_check import Outcome, check_after_fault
+    from neckfrac_lab.kills_worlds import write_mine
+
+    write_mine(tmp_path / "out" / "result" / "mine.txt")
+    before = {"out/result/mine.txt": (tmp_path / "out" / "result" / "mine.txt").read_bytes()}
+    (tmp_path / "out" / ".neckfrac-0123456789ab").mkdir()
+    (tmp_path / "out" / "result").rename(tmp_path / "out" / ".neckfrac-0123456789ab" / "old")
+    killed, ended = Outcome("overwrite", "kill", ""), Outcome("overwrite", "full", "")
+    check_after_fault(killed, tmp_path, before, -9, "", cleared=False)
+    check_after_fault(ended, tmp_path, before, 2, "", cleared=True)
+    assert killed.faults == [] and ended.lost
+
+
+@pytest.mark.parametrize("failing", ["open", "unlink", "rmdir"])
+def test_a_disk_that_is_full_for_a_moment_leaves_no_workspace(tmp_path, monkeypatch, failing):
+    """When its mark can't be made, or it can't be removed at once."""
+    import errno
+
+    from neckfrac.workspace import claim
+
+    real, failed = getattr(os, failing), []
+
+    def once(path, *arguments, **options):
+        if ".neckfrac-" in str(path) and not failed:
+            failed.append(path)
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return real(path, *arguments, **options)
+
+    work = None if failing == "open" else claim(tmp_path / "out")
+    if work is not None:
+        work.new.rmdir()
+    monkeypatch.setattr(os, failing, once)
+    if failing == "open":
+        with pytest.raises(OSError):
+            claim(tmp_path / "out")
+    else:
+        work.close()
+    assert failed and list(tmp_path.iterdir()) == []

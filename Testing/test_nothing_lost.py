@@ -13,24 +13,10 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk
 from intake.made_dicom import head, write_series
-from neckfrac.cli import main
 from neckfrac.findings import SCHEMA_VERSION
 from neckfrac_lab.stand_in_engine import StandInEngine
 
 ENGINE = Path(__file__).parents[1] / "NeckFracExtension"
-
-
-@pytest.fixture
-def run(capsys):
-    """Runs the command in this process; gives its exit code, standard output and standard error."""
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        return (ended.value.code or 0, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture
@@ -231,3 +217,13 @@ def test_a_comparison_does_not_replace_the_labels_that_it_compares(run, tmp_path
     assert content(tmp_path) == before
     for _ in range(2):  # its own are
         assert run("evaluate", "compare", labels, labels, "--out", tmp_path / "new.json", "--quiet")[0] == 0
+
+
+def test_a_mount_point_as_output_is_refused_before_the_work(run, options, tmp_path, monkeypatch):
+    """An empty disk's top folder can't be renamed, nor anything be renamed to it."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == disk)
+    code, _, errors = run("analyze", write_series(tmp_path / "in", head())[0].parent, "-o", disk, *options)
+    assert code == 2 and "mount point" in errors and "folder in it" in errors and len(errors.splitlines()) == 1
+    assert list(disk.iterdir()) == [] and {path.name for path in tmp_path.iterdir()} == {"in", "disk"}

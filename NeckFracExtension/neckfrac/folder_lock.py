@@ -22,10 +22,12 @@ def lock_folder(folder: Path, *, create: bool) -> int | None:
 
     create: make the folder and its mark when they are missing. Raises OSError, InputError when the folder is not ours.
     """
+    made = False
     for number in range(_TRIES):
         if create:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(folder, 0o700)
+                made = True
         names = entries(folder)
         if folder.is_symlink() or (names and MARK not in names):
             raise InputError("A folder that is not NeckFrac's is in the way.", where=folder, advice="Move it away.")
@@ -36,6 +38,11 @@ def lock_folder(folder: Path, *, create: bool) -> int | None:
             if not create:
                 raise
             continue  # its last owner has just removed it
+        except OSError:
+            if made:  # without room for its mark; the folder is still empty, or another process's by now
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
+            raise
         ours = False
         try:
             if _lock(handle):

@@ -232,6 +232,8 @@ def show_comparison(comparison: Comparison) -> None:
             place = ", ".join(f"{value:.0f}" for value in flag.place)
             text = _printable(f"{flag.sentence} At {place} mm (LPS).", console)
             console.print(f"[yellow]{whose}:[/] {escape(text)}", highlight=False)
+    for warning in comparison.warnings:
+        console.print(f"[yellow]Warning:[/] {escape(_printable(warning, console))}", highlight=False)
 
 
 def _printable(text: str, console: Console) -> str:

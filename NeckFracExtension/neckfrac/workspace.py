@@ -227,6 +227,9 @@ def check_place(folder: Path, *, overwrite: bool | None = None, inputs: Iterable
         raise InputError("The output is a file, not a folder.", where=folder, advice="Choose another --output.")
     if not folder.is_dir():
         return
+    if os.path.ismount(folder):  # nothing can be renamed to it, empty as it may be
+        advice = "Give the name of a folder in it."
+        raise InputError("The output is a mount point, the top folder of a disk.", where=folder, advice=advice)
     if held := next((path for path in inputs if holds(folder, path)), None):
         raise InputError(f"The output folder holds what is read ({held}).", where=folder, advice="Choose another.")
     try:
@@ -362,10 +365,12 @@ def _remove(folder: Path, lock: int) -> None:
     """Remove an empty workspace; its lock is held until its mark is gone, where the system allows that."""
     if os.name == "nt":
         os.close(lock)
-    with contextlib.suppress(OSError):
-        if set(entries(folder)) <= {MARK}:
-            (folder / MARK).unlink()
-            folder.rmdir()
+    for _ in range(3):  # some file systems need room even to remove something
+        with contextlib.suppress(OSError):
+            if set(entries(folder)) <= {MARK}:
+                (folder / MARK).unlink(missing_ok=True)
+                folder.rmdir()
+            break
     if os.name != "nt":
         os.close(lock)
 

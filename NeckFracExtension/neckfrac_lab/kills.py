@@ -81,28 +81,31 @@ def run_command(arguments: list[str], world: Path, fault: Fault | None = None) -
 
     The process is forked, so that what is imported already needs not be imported again.
     """
-    said = world.parent / f"{world.name}.log"
     reader, writer = os.pipe()
+    listener, speaker = os.pipe()  # no file: one would be cut where a trial limits how large files grow
     child = os.fork()
     if child == 0:
-        _run_here(arguments, world, fault, said, writer)
+        _run_here(arguments, world, fault, speaker, writer)
     os.close(writer)
+    os.close(speaker)
     if fault is not None and fault.kind == "kill by the clock":
         time.sleep(fault.seconds)
         os.kill(child, signal.SIGKILL)
+    with os.fdopen(listener, encoding="utf-8", errors="replace") as stream:
+        said = stream.read()
     with os.fdopen(reader, "rb") as stream:
         told = stream.read()
     _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status), said.read_text(encoding="utf-8", errors="replace"), int(told or b"0")
+    return os.waitstatus_to_exitcode(status), said, int(told or b"0")
 
 
-def _run_here(arguments: list[str], world: Path, fault: Fault | None, said: Path, writer: int) -> None:
+def _run_here(arguments: list[str], world: Path, fault: Fault | None, speaker: int, writer: int) -> None:
     """In the child: never returns."""
     code, count = 99, [0]
     try:
-        log = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
+        os.dup2(speaker, 1)
+        os.dup2(speaker, 2)
+        os.close(speaker)
         tempfile.tempdir = str(world / "tmp")
         sys.addaudithook(hook_of(fault or Fault("none"), world, count))
         if fault is not None and fault.kind == "full within a file":
@@ -148,9 +151,11 @@ KINDS = {
 }
 
 
-def run_trials(moments: int, seed: int, folder: Path, tell: Callable[[str], None] = print) -> list[Outcome]:
-    """So many trials over all worlds and kinds of fault; what came of each."""
-    generator, outcomes = random.Random(seed), []
+def run_trials(
+    moments: int, seed: int, folder: Path, tell: Callable[[str], None] = print, *, minutes: float = float("inf")
+) -> list[Outcome]:
+    """So many trials over all worlds and kinds of fault in a drawn order, or fewer where time is up; their outcomes."""
+    generator, outcomes, end = random.Random(seed), [], time.monotonic() + 60 * minutes
     use_stand_ins()
     templates, sizes = {}, {}
     for name in WORLDS:
@@ -165,7 +170,10 @@ def run_trials(moments: int, seed: int, folder: Path, tell: Callable[[str], None
         shutil.rmtree(world)
         tell(f"{name}: {operations} operations on files")
     kinds = [kind for kind, share in KINDS.items() for _ in range(max(1, round(share * moments)))]
+    generator.shuffle(kinds)
     for number, kind in enumerate(kinds):
+        if time.monotonic() > end:
+            break
         name = list(WORLDS)[number % len(WORLDS)]
         fault = draw_fault(kind, *sizes[name], generator)
         world = _copy(templates[name], folder / f"trial-{number}")
@@ -211,10 +219,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m neckfrac_lab.kills", description=__doc__.splitlines()[0])
     parser.add_argument("--moments", type=int, default=100, help="about how many trials")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="end after so long, wherever it is")
     parser.add_argument("--folder", type=Path, help="where the worlds are made; default: a temporary folder")
     chosen = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="kills-", dir=chosen.folder))
-    outcomes = run_trials(chosen.moments, chosen.seed, folder)
+    outcomes = run_trials(chosen.moments, chosen.seed, folder, minutes=chosen.minutes)
     print(as_table(outcomes))
     if any(outcome.faults for outcome in outcomes):
         return 1

@@ -88,11 +88,14 @@ def _check_users_files(outcome: Outcome, world: Path, before: dict[str, bytes], 
     now = contents_below(world)
     # Not those of a run that is under way: only the next run gives them back.
     seen = {text for name, text in now.items() if anywhere or ".neckfrac-" not in name}
+    set_aside = {text for name, text in now.items() if anywhere and ".neckfrac-" in name}
     for name, text in before.items():
         if name.startswith("in/") and now.get(name) != text:
             outcome.lost.append(f"{name} is not as it was")
         elif text.startswith(MINE.encode()) and text not in seen:
             outcome.lost.append(f"{name} is gone")
+        elif text.startswith(MINE.encode()) and text in set_aside:
+            continue
         elif text.startswith(MINE.encode()) and not _in_result(world / name) and now.get(name) != text:
             outcome.lost.append(f"{name} is not where it was")
 

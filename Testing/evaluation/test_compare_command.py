@@ -69,3 +69,19 @@ def test_files_that_are_no_labels_are_refused_in_one_line(run, tmp_path, content
         code, told, errors = run(*pair)
         assert code == 2 and told == "" and reason in errors and "Traceback" not in errors
     assert run(write(np.zeros((4, 4, 4), np.uint8), tmp_path / "empty.nrrd"), good)[0] == 2
+
+
+def test_what_is_doubtful_in_the_files_is_printed_with_the_table_and_written(run, tmp_path):
+    ours = write(labels(), tmp_path / "ours.nii.gz")
+    theirs = np.zeros(GRID, np.uint8)
+    for label in range(2, 6):
+        theirs[labels() == label] = 51 - label  # TotalSegmentator's numbers
+    reference = write(theirs, tmp_path / "reference.nrrd")
+    code, told, errors = run(ours, reference, "--out", tmp_path / "c.json")
+    assert code == 0 and "TotalSegmentator" in told and "reference.nrrd" in told and errors == ""
+    (warning,) = Comparison.from_dict(json.loads((tmp_path / "c.json").read_text())).warnings
+    assert "TotalSegmentator" in warning
+
+
+def test_a_comparison_of_an_earlier_version_is_read():
+    assert Comparison.from_dict({"levels": [], "flags": [], "reference_flags": [], "mean_dice": None}).warnings == ()

@@ -8,6 +8,7 @@ import pytest
 from intake.made_dicom import enhanced, head, save, set_pixels, write_series
 from intake.test_refusals import refusal
 from neckfrac.intake.study import list_series, read_study
+from neckfrac_lab.fuzz.neck import neck_hu
 
 HU = head()
 
@@ -165,6 +166,31 @@ def test_one_slice_with_another_intercept_that_fits_its_values_is_read(tmp_path)
     np.testing.assert_array_equal(read_study(tmp_path).volume.voxels, HU)
 
 
+@pytest.mark.parametrize("elements", [{"RescaleIntercept": -1000}, {"RescaleIntercept": -1048}, {"RescaleSlope": 1.02}])
+def test_a_rescale_of_one_slice_that_differs_by_little_is_said(tmp_path, elements):
+    """Nothing in its values shows it, so it is read as it says."""
+    write_series(tmp_path, HU, change=only(9, **elements))
+    (warning,) = [text for text in read_study(tmp_path).warnings if "rescale" in text]
+    assert "1 slice" in warning and "image017" in warning
+
+
+@pytest.mark.parametrize(
+    "keyword", ["RescaleIntercept", "PixelSpacing", "Rows", "ImagePositionPatient", "InstanceNumber"]
+)
+def test_a_header_that_gives_an_element_twice_is_refused(tmp_path, keyword):
+    """Which of the two holds is not known; a reader takes the last."""
+    (path, *_) = write_series(tmp_path, HU)
+    content = path.read_bytes()
+    element = pydicom.dcmread(path)[keyword]
+    number = element.tag.group.to_bytes(2, "little") + element.tag.element.to_bytes(2, "little")
+    begin = content.index(number + element.VR.encode())
+    end = begin + 8 + int.from_bytes(content[begin + 6 : begin + 8], "little")
+    pixels = content.rindex(b"\xe0\x7f\x10\x00")
+    path.write_bytes(content[:pixels] + content[begin:end] + content[pixels:])
+    error = refusal(tmp_path)
+    assert "twice" in error.what and element.name in error.what and path.name in error.where
+
+
 def test_a_slice_whose_sign_contradicts_the_others_is_refused(tmp_path):
     """Its values are stored above the middle of 16 bits: without a sign they are others."""
 
@@ -291,3 +317,22 @@ def test_a_series_whose_header_contradicts_its_pixels_does_not_stop_another(tmp_
     write_series(tmp_path / "b", HU, SeriesInstanceUID="1.2.9.9", SeriesNumber=7, NumberOfFrames=10**9)
     assert [summary.usable for summary in list_series(tmp_path)] == [True, False]
     np.testing.assert_array_equal(read_study(tmp_path).volume.voxels, HU)
+
+
+@pytest.mark.parametrize("padding", [None, -2000])
+def test_a_series_of_twice_the_hu_is_refused_by_its_air(tmp_path, padding):
+    """Before what lies below air is cut off; padding of one value is no air."""
+    hu = neck_hu(shape=(20, 56, 56)).clip(-1100)
+
+    def change(dataset, number, factor):
+        stored = np.rint(hu[number]).astype(np.int16)
+        if padding is not None:
+            stored[:5] = padding // factor
+        set_pixels(dataset, stored)
+        dataset.RescaleSlope, dataset.RescaleIntercept = factor, 0
+
+    for factor in (1, 2):
+        write_series(tmp_path / str(factor), hu, change=lambda d, n, factor=factor: change(d, n, factor))
+    assert not any("scale" in warning for warning in read_study(tmp_path / "1").warnings)
+    error = refusal(tmp_path / "2")
+    assert "Air lies" in error.what and "scale is wrong" in error.what

@@ -121,13 +121,14 @@ def test_padding_becomes_air(tmp_path, stored, declared):
     np.testing.assert_array_equal(voxels[~corner], hu[~corner])
 
 
-def test_a_padding_value_among_tissue_is_left_alone(tmp_path):
+@pytest.mark.parametrize("value", [-976, -700, 0, 1200])
+def test_a_padding_value_that_air_or_tissue_has_too_is_left_alone(tmp_path, value):
     hu = head()
-    hu[:, 8, 8] = 0
+    hu[:, 8, 8] = value
 
     def change(dataset, number):
         set_pixels(dataset, hu[number])
-        dataset.RescaleIntercept, dataset.PixelPaddingValue = 0, 0
+        dataset.RescaleIntercept, dataset.PixelPaddingValue = 0, value
 
     write_series(tmp_path, hu, change=change)
     np.testing.assert_array_equal(read_study(tmp_path).volume.voxels, hu)

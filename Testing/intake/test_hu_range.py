@@ -72,6 +72,22 @@ def test_wrong_values_of_a_crop_without_air_do_not_pass(fault):
     assert verdict(as_stored(FAULTS[fault](neck_hu(air=False)))) != ""
 
 
+@pytest.mark.parametrize("noise", [5, 15, 30])
+def test_twice_the_hu_with_air_cut_off_are_told_by_fat_and_muscle(noise):
+    """Clipped at -1024 as DICOM is, air says nothing; but fat and muscle lie twice as far apart."""
+    for gain in (0.9, 1.0, 1.1):
+        assert "fat and muscle" in verdict(as_stored(neck_hu(noise=noise) * 2 * gain, clipped=True))
+
+
+@pytest.mark.parametrize("padding", [None, -512])
+def test_half_of_the_hu_with_air_of_one_value_do_not_pass(padding):
+    hu = as_stored(neck_hu(noise=10), clipped=True)
+    hu[hu < -900] = -1024
+    if padding:
+        hu[:, :6] = 2 * padding
+    assert "Air lies" in verdict(as_stored(hu / 2))
+
+
 def test_a_lost_offset_is_named_for_what_it_is():
     with pytest.raises(InputError, match="Soft tissue lies near 10[0-9]+ HU"):
         check_values(as_stored(neck_hu(padding=-2000) + np.where(neck_hu(padding=-2000) > -2000, 1024, 0)))

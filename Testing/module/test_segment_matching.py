@@ -219,3 +219,30 @@ def test_what_can_not_be_used_is_told_with_its_reason(filled):
         world.matching.labelmapOf(nodes.segmentation, elsewhere)
     with pytest.raises(ValueError, match="Two segments"):
         world.matching.labelmapOf(empty, nodes.volume)
+
+
+def image_of(values):
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    image = slicer.vtkOrientedImageData()
+    image.SetDimensions(*values.shape[::-1])
+    image.GetPointData().SetScalars(numpy_to_vtk(values.ravel(), deep=True))
+    return image
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_labels_stored_as_floats_a_little_off_are_rounded(world, kind):
+    """As a slope leaves them; cut to integers, C2 would be called C1."""
+    values = np.zeros((4, 5, 6), kind)
+    values[1:3, 1:4, 2:5] = 1.99998
+    values[2, 2, 2] = 3.00004
+    labels, first = world.matching._levelsIn(image_of(values), {1: 1, 2: 2, 3: 3})
+    assert first == [2, 1, 1] and set(np.unique(labels)) == {2, 3} and labels.shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize("value", [1.5, np.nan])
+def test_labels_far_from_whole_numbers_are_refused(world, value):
+    values = np.ones((4, 5, 6), np.float32)
+    values[2, 2, 2] = value
+    with pytest.raises(ValueError, match="whole numbers"):
+        world.matching._levelsIn(image_of(values), {1: 1, 2: 2})

@@ -24,7 +24,7 @@ from neckfrac_lab.training import train as training
 from neckfrac_lab.training.cache import SampleCache
 from neckfrac_lab.training.export import export
 from neckfrac_lab.training.rsna import BOXES, IMAGES, LABELS, SEGMENTATIONS, SIMULATED, RSNAData, SliceBox
-from neckfrac_lab.training.rsna_cache import RSNA_CACHE, STUDIES, fill_rsna_cache
+from neckfrac_lab.training.rsna_cache import RSNA_CACHE, STUDIES, _Cache, fill_rsna_cache
 from neckfrac_lab.training.rsna_samples import mark_fractures, rsna_samples, whole_levels
 from neckfrac_lab.training.samples import VERTEBRA_SHAPE
 from neckfrac_lab.training.sources import RSNA_2022, add_source, in_metadata, read_sources, simulated_source
@@ -436,3 +436,13 @@ def test_torchrun_is_refused_for_what_one_process_does(train, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     code, said = train("cache-vertebrae")
     assert code == 2 and "torchrun" in said
+
+
+def test_a_cache_removes_only_what_it_has_made_itself(tmp_path):
+    """Left by a run that was killed: a sample that waited for its place, and one of a study that was not told."""
+    left = ["02000004.991.tmp", "02000004.npz", f"{STUDIES}.tmp"]
+    others = ["notes.tmp", "2.tmp", "thesis.npz", "2 good ones.npz", "12.npz", "02000004.old.tmp"]
+    for name in (*left, *others):
+        (tmp_path / name).write_text("mine")
+    assert _Cache(tmp_path).size == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,15 @@ class LevelComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A segmentation against a reference. levels: C1 to C7; flags, reference_flags: what is odd in each by itself."""
+    """A segmentation against a reference. levels: C1 to C7; flags, reference_flags: what is odd in each by itself.
+
+    warnings: what is doubtful in the files that they were read from, in words.
+    """
 
     levels: tuple[LevelComparison, ...]
     flags: tuple[Flag, ...] = ()
     reference_flags: tuple[Flag, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def mean_dice(self) -> float | None:
@@ -68,7 +72,7 @@ class Comparison:
             for level in content["levels"]
         ]
         flags = [tuple(Flag.from_dict(flag) for flag in content[key]) for key in ("flags", "reference_flags")]
-        return cls(tuple(levels), *flags)
+        return cls(tuple(levels), *flags, tuple(content.get("warnings", ())))
 
 
 def compare_segmentations(
@@ -140,9 +144,8 @@ def compare_files(labels: Path, reference: Path, progress: Progress | None = Non
     progress = progress or Progress()
     volume, warnings = read_level_file(labels)
     other, others = read_labels(reference, volume)
-    for warning in warnings + others:
-        progress.warn(warning)
-    return compare_segmentations(volume.voxels, other, volume.affine, progress)
+    comparison = compare_segmentations(volume.voxels, other, volume.affine, progress)
+    return replace(comparison, warnings=tuple(dict.fromkeys(warnings + others)))
 
 
 def labelled_part(

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..volume import CTVolume
+from .anatomy_orientation import anatomy_warnings
 from .hu_range import check_spectrum, odd_slices, spectrum
 
 # Some voxel of any CT of a neck is thinner than this: airway and outside air are near -1000, and fat
@@ -46,7 +47,7 @@ def check_volume(volume: CTVolume, *, values: bool = True, sample: bool = False)
         )
     warnings = check_values(voxels) if values else []
     # Slices are compared with their neighbours, of which a sample has none.
-    odd = [] if sample else _slice_warnings(volume)
+    odd = [] if sample else _slice_warnings(volume) + anatomy_warnings(volume)
     return warnings + odd + _resolution_warnings(volume)
 
 
@@ -54,10 +55,13 @@ _GIVE_CT = "Give a CT in Hounsfield units."
 
 
 def _slice_warnings(volume: CTVolume) -> list[str]:
+    from .mixed_stacks import mixture_warnings  # which reads DICOM, and with it this module
+
     axis = slice_axis(volume)
+    mixed = mixture_warnings(volume.voxels, axis)
     odd = odd_slices(volume.voxels, axis)
-    if not odd:
-        return []
+    if not odd or mixed:
+        return mixed
     which = ", ".join(str(number + 1) for number in odd[:5]) + (" and others" if len(odd) > 5 else "")
     return [f"The values of slice {which} of {volume.shape[axis]} differ from those of its neighbours: no HU there?"]
 

@@ -129,5 +129,24 @@ def check_intercepts(voxels: np.ndarray, frames: Sequence[Frame]) -> None:
             )
 
 
+def rescale_warning(frames: Sequence[Frame]) -> list[str]:
+    """A sentence on single slices whose rescale is not that of the series; [] where every slice may have its own."""
+    rescales = [(frame.slope, frame.intercept) for frame in frames]
+    usual, count = Counter(rescales).most_common(1)[0]
+    if not MOST * len(frames) <= count < len(frames):
+        return []
+    odd = [frame for frame, rescale in zip(frames, rescales, strict=True) if rescale != usual]
+    first = odd[0]
+    which = f"1 slice ({first.where})" if len(odd) == 1 else f"{len(odd)} slices ({first.where} and others)"
+    return [
+        f"The rescale of {which} differs from that of the others (intercept {_figure(first.intercept)} against "
+        f"{_figure(usual[1])}, slope {_figure(first.slope)} against {_figure(usual[0])}): read as each says."
+    ]
+
+
+def _figure(value: float | None) -> str:
+    return "none" if value is None else f"{value:g}"
+
+
 def _mean(voxels: np.ndarray) -> float:
     return float(np.clip(voxels, *BODY).mean())

@@ -215,21 +215,32 @@ def known_syntax(syntax: str) -> bool:
 
 
 def _read_header(path: Path) -> tuple[Any, int | None]:
-    """The data set up to its pixels, and their length in bytes: 0 where there are none, None where it isn't known."""
-    from pydicom.datadict import tag_for_keyword
+    """The data set up to its pixels, and their length in bytes: 0 where there are none, None where it isn't known.
+
+    Raises InputError for an element that is there twice (against PS3.5 7.1): which of its values holds is not known.
+    """
+    from pydicom.datadict import dictionary_description, tag_for_keyword
     from pydicom.filereader import read_partial
 
-    length = 0
+    tags = [tag_for_keyword(keyword) for keyword in KEYWORDS]
+    length, count = 0, dict.fromkeys(tags, 0)
 
     def at_pixels(tag: int, representation: str | None, bytes_held: int) -> bool:
         nonlocal length
         if tag in PIXEL_TAGS:
             length = bytes_held
+        elif tag in count:
+            count[tag] += 1
         return tag in PIXEL_TAGS
 
-    tags = [tag_for_keyword(keyword) for keyword in KEYWORDS]
     with path.open("rb") as stream:
         dataset = read_partial(stream, stop_when=at_pixels, force=True, specific_tags=tags)
+    if twice := [tag for tag, times in count.items() if times > 1]:
+        raise InputError(
+            f"A DICOM file is corrupt: its header gives {dictionary_description(twice[0])} twice.",
+            where=path,
+            advice=_AGAIN,
+        )
     return dataset, None if length == UNDEFINED else length
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,11 +13,14 @@ from ..progress import Progress
 from .checks import AIR_BELOW
 from .dicom_agreement import check_intercepts, padding_range, reading_of_most, without_unused_bits
 from .dicom_headers import Frame, known_syntax, quiet_pydicom
+from .hu_range import AIR_TOO_LOW
 
 AIR = -1024  # HU; nothing is thinner than air (-1000), so what lies lower is padding
 HIGHEST = 32767  # int16
-# A padding value among tissue values can't be told from tissue (0 HU is water), so it is left alone.
-TISSUE = (-500.0, 3071.0)
+# A padding value that air or tissue has too can't be told from them (0 HU is water), so it is left alone; one below air
+# becomes air as all that lies there.
+HIGHEST_TISSUE = 3071.0  # HU; the most that 12 bits hold
+SAMPLED, PADDINGS, MOST_LOW = 4, 3, 0.02  # rows and columns; values; share; noise alone reaches as low in fewer
 THIN = 1e-3  # of a neck's voxels are air or fat, at least; noise alone reaches fewer
 
 
@@ -29,6 +33,7 @@ def decode(frames: Sequence[Frame], progress: Progress, begin: float = 0.0, end:
     shape = (len(frames), frames[0].file.rows, frames[0].file.columns)
     usual = reading_of_most(frames)
     opened: tuple[Path | None, object] = (None, None)
+    low: Counter[float] = Counter()
     with quiet_pydicom():
         for number, frame in enumerate(frames):
             if number % 10 == 0:
@@ -41,10 +46,31 @@ def decode(frames: Sequence[Frame], progress: Progress, begin: float = 0.0, end:
                 # Only now: a compressed slice's size is a claim until one has been decoded.
                 voxels = np.empty(shape, dtype=np.int16)
             voxels[number] = to_hu(stored, frame)
+            low += _below_air(stored, frame)
+    _check_air(low, voxels.size // SAMPLED**2, frames[0])
     check_intercepts(voxels, frames)
     if any(frame.slope is None or frame.intercept is None for frame in frames):
         _check_unscaled(voxels, frames[0])
     return voxels
+
+
+def _below_air(stored: np.ndarray, frame: Frame) -> Counter[float]:
+    """How often which values (HU) far below air occur among the sampled ones of a slice, before they are cut off."""
+    slope, intercept = 1.0 if frame.slope is None else frame.slope, frame.intercept or 0.0
+    hu = stored[::SAMPLED, ::SAMPLED] * slope + intercept
+    values, counts = np.unique(hu[hu < AIR_TOO_LOW], return_counts=True)
+    return Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+
+
+def _check_air(low: Counter[float], sampled: int, frame: Frame) -> None:
+    """Raise InputError where much lies far below air and has noise, unlike padding, which has a few values."""
+    air = sum(low.values()) - sum(count for _, count in low.most_common(PADDINGS))
+    if air > MOST_LOW * sampled:
+        raise InputError(
+            f"Air lies below {AIR_TOO_LOW} HU instead of near -1000: the scale is wrong.",
+            where=frame.where,
+            advice="Export it from the archive with its original header.",
+        )
 
 
 def _check_unscaled(voxels: np.ndarray, frame: Frame) -> None:
@@ -77,7 +103,7 @@ def to_hu(stored: np.ndarray, frame: Frame) -> np.ndarray:
     np.clip(hu, AIR, HIGHEST, out=hu)
     if frame.file.padding is not None:
         lower, upper = padding_range(frame.file.padding, stored.dtype)
-        if not TISSUE[0] <= slope * upper + intercept <= TISSUE[1]:
+        if slope * upper + intercept > HIGHEST_TISSUE:
             hu[(stored >= lower) & (stored <= upper)] = AIR
     return hu.astype(np.int16)
 

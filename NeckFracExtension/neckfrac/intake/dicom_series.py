@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
+from .dicom_agreement import rescale_warning
 from .dicom_copies import without_repeats
 from .dicom_geometry import StackGeometry, stack_geometry
 from .dicom_grids import one_grid
@@ -113,7 +114,7 @@ def _warnings(frames: Sequence[Frame]) -> list[str]:
         )
     if any(frame.file.lossy for frame in frames):
         warnings.append("The series was compressed with loss: fine fracture lines may be gone.")
-    return warnings + orientation_warnings(frames)
+    return warnings + rescale_warning(frames) + orientation_warnings(frames)
 
 
 def _spacing_warning(frames: Sequence[Frame], geometry: StackGeometry) -> list[str]:

@@ -22,7 +22,9 @@ LEAST_SOFT = 0.6  # share of what is denser than lung: fat, muscle, brain and fl
 DENSE_FROM, MOST_DENSE = 3000, 0.05  # HU, share; no implant takes that much of a neck
 AIR_TOO_LOW, AIR_TOO_DENSE, THIN, FAT = -1450, -600, -400, -60  # HU
 PADDING_FROM, MOST_PADDING = 2000, 0.01  # HU, share of voxels that have the highest value and nothing else
-LEAST_AIR, LEAST_VOXELS = 0.003, 100  # share of the voxels, voxels
+LEAST_AIR, LEAST_AIR_VALUE, LEAST_VOXELS = 0.003, 0.01, 100  # share of the voxels; of those of one value; voxels
+# Fat and muscle lie 110 to 190 HU apart, by voltage and gain; 130 to 160 in the scans in which both have a peak.
+APART_FROM, APART_TO, MOST_APART, SMALL_PEAK, VALLEY = -400, 350, 230, 0.08, 0.8  # HU, HU, HU, shares
 MOVED = 150  # HU between a slice and its neighbours, in the median of one tissue
 MOST_SAMPLED = 2**22  # voxels; larger volumes are counted at every second or third row and column
 GIVE_HU = "Give the CT in Hounsfield units: water is 0, air -1000."
@@ -32,13 +34,14 @@ GIVE_HU = "Give the CT in Hounsfield units: water is 0, air -1000."
 class Spectrum:
     """How often each value occurs. counts: [HIGHEST - LOWEST + 1] of whole HU, padding left out.
 
-    lowest, highest: of all voxels. at_highest: share of voxels that have the highest value.
+    lowest, highest: of all voxels. at_lowest, at_highest: share of voxels that have that value.
     """
 
     counts: np.ndarray
     total: int
     lowest: float
     highest: float
+    at_lowest: float
     at_highest: float
 
     def share(self, lower: int, upper: int) -> float:
@@ -73,11 +76,13 @@ def spectrum(voxels: np.ndarray) -> Spectrum:
         whole = np.clip(whole if small else np.rint(whole), LOWEST, HIGHEST).astype(np.int32, copy=False)
         counts += np.bincount(whole - LOWEST, minlength=len(counts))
     total = int(counts.sum())
+    lowest_count = int(counts[min(max(round(lowest), LOWEST), HIGHEST) - LOWEST])
     for value in {lowest, -1024.0}:
         if value >= LOWEST:
             counts[min(round(value), HIGHEST) - LOWEST] = 0
     counts[min(max(round(highest), LOWEST), HIGHEST) - LOWEST] -= highest_count
-    return Spectrum(np.maximum(counts, 0), total, lowest, highest, highest_count / max(total, 1))
+    return Spectrum(np.maximum(counts, 0), total, lowest, highest, lowest_count / max(total, 1),
+                    highest_count / max(total, 1))  # fmt: skip
 
 
 def check_spectrum(found: Spectrum) -> list[str]:
@@ -125,7 +130,23 @@ def check_spectrum(found: Spectrum) -> list[str]:
         warnings.append(
             f"Only {100 * soft / body:.0f} % of what is no air has values of soft tissue: are these Hounsfield units?"
         )
-    return warnings + _air_warnings(found)
+    return warnings + _apart_warnings(middles, smooth) + _air_warnings(found)
+
+
+def _apart_warnings(middles: np.ndarray, smooth: np.ndarray) -> list[str]:
+    """Peaks of fat and muscle that lie farther apart than those of HU do."""
+    from scipy.signal import find_peaks
+
+    tissue = (middles > APART_FROM) & (middles < APART_TO)
+    middles, smooth = middles[tissue], smooth[tissue]
+    peaks, about = find_peaks(smooth, height=SMALL_PEAK * smooth.max(), prominence=0)
+    peaks = peaks[about["prominences"] > (1 - VALLEY) * about["peak_heights"]]
+    if len(peaks) != 2 or not middles[peaks[0]] < 0 <= middles[peaks[1]] + 50:
+        return []
+    apart = int(middles[peaks[1]] - middles[peaks[0]])
+    if apart <= MOST_APART:
+        return []
+    return [f"The peaks of fat and muscle lie {apart} HU apart instead of about 150: the scale is wrong."]
 
 
 def _air_warnings(found: Spectrum) -> list[str]:
@@ -135,6 +156,8 @@ def _air_warnings(found: Spectrum) -> list[str]:
     low[np.argsort(low)[-3:]] = 0
     if low.sum() > LEAST_AIR * found.total:
         return [f"Air lies below {AIR_TOO_LOW} HU instead of near -1000: the scale is wrong."]
+    if AIR_TOO_DENSE < found.lowest < 2 * FAT and found.at_lowest > LEAST_AIR_VALUE:
+        return [f"Air lies at {found.lowest:.0f} HU instead of near -1000: the scale is wrong."]
     if -1250 <= found.lowest <= -800 and found.lowest != -1024:  # air without noise
         return []
     thin, air = found.share(LOWEST, THIN), found.share(LOWEST, AIR_TOO_DENSE)

@@ -21,6 +21,7 @@ from .dicom_pixels import decode
 from .dicom_series import Stack, group_series
 from .file_kinds import check_file_kind, check_name_is_text, walk_files
 from .files import file_format, header_file, read_file
+from .mixed_stacks import one_of_mixed
 
 __all__ = ["SeriesSummary", "Source", "Study", "list_series", "read_study", "series_files"]
 
@@ -66,11 +67,12 @@ def read_study(source: Source, *, series: str | None = None, progress: Progress 
             found = _dicom_series(paths, name, progress, 0.3)
             chosen, warnings = choose(found, None if series is None else str(series))
             slices = chosen.usable_stack
-            warnings = [*warnings, *slices.warnings, *_passed_over(paths, found)]
-            identity, gaps = _identity(slices, name), slices.geometry.gaps
+            identity = _identity(slices, name)
             with _naming(chosen.summary):
-                volume = _dicom_volume(slices, progress)
+                volume, slices, mixed = _dicom_volume(slices, progress)
+                warnings = [*warnings, *mixed, *slices.warnings, *_passed_over(paths, found)]
                 warnings = [*warnings, *check_volume(volume, values=True)]
+            gaps = slices.geometry.gaps
     progress.step(1.0)
     return Study(volume, identity, tuple(dict.fromkeys(warnings)), gaps)
 
@@ -191,11 +193,12 @@ def _passed_over(paths: list[Path], found: Sequence[Candidate]) -> list[str]:
     return [f"{were} passed over; {len(read)} were looked at."]
 
 
-def _dicom_volume(stack: Stack, progress: Progress) -> CTVolume:
-    resampled = stack.geometry.tilted or stack.geometry.uneven
-    decoded_until = 0.8 if resampled else 1.0
-    voxels = decode(stack.frames, progress, 0.3, decoded_until)
-    return place(voxels, stack.geometry, progress, decoded_until, 1.0)
+def _dicom_volume(stack: Stack, progress: Progress) -> tuple[CTVolume, Stack, list[str]]:
+    """A series' volume, the slices that it is made of, and what was left out because it belongs to another stack."""
+    uneven = stack.geometry.tilted or stack.geometry.uneven
+    decoded_until = 0.8 if uneven else 1.0
+    voxels, stack, warnings = one_of_mixed(decode(stack.frames, progress, 0.3, decoded_until), stack)
+    return place(voxels, stack.geometry, progress, decoded_until, 1.0), stack, warnings
 
 
 def _identity(stack: Stack, source: str) -> StudyIdentity:

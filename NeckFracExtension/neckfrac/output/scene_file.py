@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..native_messages import without_itk_errors
 
 if TYPE_CHECKING:
     from ..findings import Analysis
@@ -132,7 +133,9 @@ def write_nodes(scene: Any, nodes: SceneNodes, path: Path) -> None:
         vertebrae = only(nodes.segmentation, anchors=False)
         write_segmentation(only(nodes.segmentation, anchors=True), path.parent / "anchors.seg.nrrd")
     write_segmentation(vertebrae, path.parent / "vertebrae.seg.nrrd")
-    if not scene.WriteToMRB(str(path)):
+    with without_itk_errors():
+        written = scene.WriteToMRB(str(path))
+    if not written:
         raise InputError("The scene can't be written.", where=path, advice="Check the room on the disk.")
 
 
@@ -151,7 +154,9 @@ def write_segmentation(node: Any, path: Path) -> None:
     storage = slicer.vtkMRMLSegmentationStorageNode()
     _store_compactly(storage)
     storage.SetFileName(str(path))
-    if not storage.WriteData(node):
+    with without_itk_errors():
+        written = storage.WriteData(node)
+    if not written:
         raise InputError("The segmentation can't be written.", where=path, advice="Check the room on the disk.")
 
 

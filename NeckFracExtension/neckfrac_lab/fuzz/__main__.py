@@ -29,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--files", type=int, default=300, help="mutated volume files")
     parser.add_argument("--start", type=int, default=0, help="number of the first case")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="end after so long, wherever it is")
     parser.add_argument("--table", type=Path, help="write the table to this Markdown file")
     parser.add_argument("--keep", nargs=3, metavar=("GROUP", "NUMBER", "FOLDER"), help="only write one case's files")
     options = parser.parse_args(arguments)
@@ -47,10 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
                 f"{case.group} {case.number} {case.name} {'+'.join(case.mutations)}: {case.verdict}: {last}", flush=True
             )
 
-    for group, count in (("series", options.series), ("files", options.files)):
+    for group, count in (("files", options.files), ("series", options.series)):
         for _ in cases(group, range(options.start, options.start + count), options.seed, told):
-            pass
+            if time.monotonic() - begin > 60 * options.minutes:
+                break
     counts = f"--series {options.series} --files {options.files} --seed {options.seed}"
+    if options.minutes < float("inf"):
+        counts += f" --minutes {options.minutes:g}"
     minutes = (time.monotonic() - begin) / 60
     command = f"python -m neckfrac_lab.fuzz {counts}" + (f" --start {options.start}" if options.start else "")
     text = ABOUT.format(command=command, minutes=minutes, bugs=len(bugs(found)), count=len(found)) + "\n" + table(found)

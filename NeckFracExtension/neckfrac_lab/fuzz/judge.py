@@ -16,7 +16,7 @@ import numpy as np
 from .neck import Truth
 
 SECONDS = 20.0  # a small study takes 0.1 s; on a busy machine some seconds
-CASES_OF_A_CHILD = 200
+CASES_OF_A_CHILD = 500
 MOST_GROWN = 400 * 2**20  # bytes that reading a study of some kilobytes may take at its peak
 TRACEBACK, HANG, MEMORY, DIFFERENT = "traceback", "hang", "memory", "silent difference"
 REFUSED, WARNED, SAME = "refused", "read with a warning", "read as it is"
@@ -27,7 +27,7 @@ SAME_PLACE = 0.12  # of a voxel, at the volume's corners
 
 
 class Child:
-    """A reader process that is replaced after some hundred cases, a hang or a crash."""
+    """A reader process that is replaced after many cases, a hang or a crash."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen | None = None

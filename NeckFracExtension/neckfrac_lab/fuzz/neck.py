@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -49,6 +50,7 @@ class Truth:
     may_differ: int = 0
 
 
+@lru_cache(maxsize=8)
 def truth(seed: int) -> Truth:
     """A small neck at an uneven place."""
     affine = np.diag([*SPACING[::-1], 1.0])

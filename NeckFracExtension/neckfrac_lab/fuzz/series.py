@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -77,12 +78,16 @@ def to_bytes(dataset) -> bytes:
 
 def base_series(truth: Truth, generator: np.random.Generator) -> Series:
     """The truth as a CT series: 12 or 16 bits, signed or not, numbered up or down."""
+    signed, bits = bool(generator.random() < 0.5), int(generator.choice([12, 16]))
+    return Series(dict(_files(truth, signed, bits, bool(generator.random() < 0.5))), truth)
+
+
+@lru_cache(maxsize=64)
+def _files(truth: Truth, signed: bool, bits: int, downwards: bool) -> tuple[tuple[str, bytes], ...]:
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian
 
-    signed, bits = bool(generator.random() < 0.5), int(generator.choice([12, 16]))
     intercept = 0 if signed and bits == 16 else -1024
-    downwards = bool(generator.random() < 0.5)
     files = {}
     for number, plane in enumerate(truth.voxels):
         d = Dataset()
@@ -110,7 +115,7 @@ def base_series(truth: Truth, generator: np.random.Generator) -> Series:
             stored, d.RescaleIntercept = stored - 2048, 1024
         d.PixelData = stored.astype("<i2" if signed else "<u2").tobytes()
         files[f"s{number:02d}.dcm"] = to_bytes(d)
-    return Series(files, truth)
+    return tuple(files.items())
 
 
 def some(series: Series, generator: np.random.Generator, *, all_too: bool = True) -> list[str]:

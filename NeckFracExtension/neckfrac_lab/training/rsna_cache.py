@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 RSNA_CACHE = "vertebrae-rsna"
 STUDIES = "studies.json"
+_TEMPORARY = re.compile(rf"\d{{8}}\.\d+\.tmp|{re.escape(STUDIES)}\.tmp")  # of `_write` and `_Cache.add`
 MOST_GB = 20.0  # all 2,019 studies take about 14,000 samples
 
 
@@ -81,7 +82,8 @@ class _Cache:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob("*.tmp"):
-            left.unlink()
+            if _TEMPORARY.fullmatch(left.name):
+                left.unlink()
         self.studies: dict[str, dict] = {}
         if (folder / STUDIES).exists():
             try:
@@ -92,7 +94,7 @@ class _Cache:
                 ) from error
         known = {told["number"] for told in self.studies.values()}
         self.size = 0
-        for path in folder.glob("[0-9]*.npz"):
+        for path in folder.glob("[0-9]" * 8 + ".npz"):
             # Samples of a study that was interrupted before it was told.
             if int(path.stem) % 1_000_000 // 2 in known:
                 self.size += path.stat().st_size

@@ -141,7 +141,8 @@ def _withLabelmaps(segmentationNode, volumeNode):
 def _levelsIn(image, meanings):
     """The part of a labelmap that holds levels, as their labels, and its first voxel (i, j, k) in the image.
 
-    meanings: label by the image's value. (None, None) when there is nothing of them.
+    meanings: label by the image's value. (None, None) when there is nothing of them. ValueError for values that are
+    no whole numbers.
     """
     from vtk.util.numpy_support import vtk_to_numpy
 
@@ -149,7 +150,7 @@ def _levelsIn(image, meanings):
     box = _boundsOf(voxels)
     if box is None:
         return None, None
-    voxels = voxels[box]
+    voxels = _wholeNumbers(voxels[box])
     meaning = np.zeros(max(meanings) + 2, np.uint8)  # its first and last say that a value is no level
     meaning[list(meanings)] = list(meanings.values())
     labels = np.empty(voxels.shape, np.uint8)
@@ -160,6 +161,19 @@ def _levelsIn(image, meanings):
         return None, None
     first = [a.start + b.start for a, b in zip(box, inner, strict=True)][::-1]
     return labels[inner], first
+
+
+def _wholeNumbers(voxels):
+    """Labels stored as floats, as a slope leaves them a little off, rounded. ValueError for what is none."""
+    if not np.issubdtype(voxels.dtype, np.floating):
+        return voxels
+    from neckfrac.errors import InputError
+    from neckfrac.intake.labels import whole_numbers
+
+    try:
+        return whole_numbers(voxels)
+    except InputError as error:
+        raise ValueError(str(error)) from error
 
 
 def _boundsOf(voxels):
