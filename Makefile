@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # A file of tests stays in one process, and each process computes with one thread: two would wait for each other.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=Testing/server --numprocesses auto --maxprocesses 8 --dist loadfile
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --ignore=Testing/server \
+	--numprocesses auto --maxprocesses 8 --dist loadfile --max-worker-restart 0
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONUTF8 = 1
 
-.PHONY: demo serve test test-all test-service bench lint clean
+.PHONY: demo real-data serve test test-all test-service bench lint clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("NeckFrac needs Python 3.11 or later: make PYTHON=python3.11") if sys.version_info < (3, 11) else 0'
@@ -17,6 +18,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/installed  ## Run the ensemble on the embedded sample CT; the result lies in demo-result
 	$(BIN)/neckfrac demo --output demo-result --overwrite
+
+real-data: $(VENV)/installed  ## Fetch the public CT that the figures on real CT were measured on, with its SHA-256 compared
+	$(BIN)/python -m neckfrac_lab.real_data real-data
 
 $(VENV)/service: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dicom,scene,service,test,test-service]'
@@ -28,7 +32,7 @@ serve: $(VENV)/service  ## Run the web service on this machine: page, API and DI
 test-service: $(VENV)/service  ## The web service's tests; they want Orthanc, Chromium and PostgreSQL (see .ci/services)
 	$(BIN)/python -m pytest Testing/server
 
-test: $(VENV)/installed  ## Check style and run every test but those of the web service (test-service)
+test: $(VENV)/installed  ## Check style and run the tests but the slow ones and the web service's (test-service)
 	$(BIN)/ruff check .
 	$(PYTEST) -m "not slow"
 

@@ -113,7 +113,14 @@ def test_series_are_listed_with_what_can_be_read(run, tmp_path, monkeypatch):
     rows = {cells[0]: cells for cells in ([c.strip() for c in line.split("│")[1:-1]] for line in out.splitlines())
             if cells}  # fmt: skip
     assert rows["1"][1:4] == ["Neck", "CT", "26"] and rows["1"][-1] == rows["2"][-1] == "yes"
-    assert rows["9"][1] == "Scout [/a]" and "localizer" in rows["9"][-1]
+    assert rows["9"][1] == "Scout [/a]" and rows["9"][-1] == "no"
+    (why,) = [line for line in out.splitlines() if line.startswith("Series 9: ")]
+    assert "localizer" in why
+    code, out, errors = run("series", tmp_path, "--json")
+    assert (code, errors) == (0, "")
+    listed = {one["number"]: one for one in json.loads(out)["series"]}
+    assert listed[1]["usable"] and listed[1]["slices"] == 26 and len(listed[1]["spacing"]) == 3
+    assert not listed[9]["usable"] and "localizer" in listed[9]["why_not"] and listed[9]["uid"] == "1.2.3.4.9"
 
 
 # --- what it refuses ----------------------------------------------------------------------------

@@ -316,3 +316,13 @@ def test_the_note_is_written_with_the_findings_and_read_past():
     assert content["note_on_call"] == findings.note_on_call() and Findings.from_dict(content) == findings
     del content["note_on_call"]  # as earlier versions wrote them
     assert Findings.from_dict(content | {"schema": "1.3"}) == findings
+
+
+def test_another_review_of_a_level_takes_the_stamp_off_the_whole():
+    stamped = replace(make_analysis().findings, review_completed="2026-03-01T10:20:30+00:00")
+    assert Findings.from_dict(stamped.to_dict()) == stamped
+    assert "2026-03-01 10:20:30" in stamped.review_state_in_words()
+    changed = stamped.reviewed("C4", Review("C4", "confirmed"))
+    assert changed.review_completed == "" and changed.review_state_in_words().startswith("No reader")
+    older = {key: value for key, value in stamped.to_dict().items() if key != "review_completed"}
+    assert Findings.from_dict(older | {"schema": "1.5"}).review_completed == ""

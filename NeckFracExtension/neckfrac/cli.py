@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from . import DISCLAIMER, __version__
-from .commands import batch, compare, models, serve, token
+from .commands import batch, compare, models, series, serve, token
 from .commands.options import Device, Explain, Json, LeaveOut, Member, Models, OperatingPoint, Overwrite, Quiet, Threads
 
 LABORATORY = "neckfrac_lab"  # adds its commands where it is installed; nothing else of neckfrac knows of it
@@ -81,25 +81,6 @@ def analyze(
 
 
 @app.command()
-def series(study: Annotated[list[str], typer.Argument(help="DICOM folder, files or zip.")]) -> None:
-    """List the series of a study, and which of them can be analysed."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from .intake.study import list_series
-
-    table = Table("Number", "Description", "Modality", "Slices", "Spacing z, y, x (mm)", "Kernel", "Usable")
-    for item in list_series(study[0] if len(study) == 1 else study):
-        spacing = ", ".join(f"{value:.2f}" for value in item.spacing)
-        number = "-" if item.number is None else str(item.number)
-        usable = "yes" if item.usable else item.why_not
-        row = (number, item.description, item.modality, str(item.slices), spacing, item.kernel, usable)
-        table.add_row(*map(escape, row))
-    Console().print(table)
-
-
-@app.command()
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o")] = Path("demo-result"), overwrite: Overwrite = False
 ) -> None:
@@ -112,6 +93,7 @@ def demo(
 app.command()(batch.batch)
 app.command()(compare.compare)
 app.command()(serve.serve)
+app.command()(series.series)
 app.add_typer(models.app, name="models")
 app.add_typer(token.app, name="token")
 if find_spec(LABORATORY):

@@ -12,7 +12,7 @@ from . import DISCLAIMER, __version__
 from .anatomy import CHAIN_NAMES, LEVEL_NAMES
 from .measurement import Measurement
 
-SCHEMA_VERSION = "1.5"
+SCHEMA_VERSION = "1.6"
 NOT_SEEN, NEGATIVE, POSITIVE = "not seen", "negative", "positive"
 CUT = "cut"  # what a reader is told of a level that the scan cuts and that is not called
 WHOLE = 0.95  # share in view from which a level counts as whole
@@ -270,6 +270,7 @@ class Findings:
     neckfrac-model-two"); "" for the members' own heat maps. prevalence: share of fractured patients at which the
     probabilities hold; None when that is not known. thresholds[operating point][level or "patient"]: of all operating
     points; empty where they are not known. reviews: what readers said, at most one a level. measurements: from above.
+    review_completed: when a reader called the review complete, ISO 8601 in UTC; "" when none has.
     """
 
     study: StudyIdentity
@@ -289,6 +290,7 @@ class Findings:
     thresholds: dict[str, dict[str, float]] = field(default_factory=dict)
     reviews: tuple[Review, ...] = ()
     measurements: tuple[Measurement, ...] = ()
+    review_completed: str = ""
 
     @property
     def positive(self) -> tuple[VertebraFinding, ...]:
@@ -308,11 +310,15 @@ class Findings:
         return next((review for review in self.reviews if review.level == level), None)
 
     def reviewed(self, level: str, review: Review | None) -> Findings:
-        """The findings with another review of a level, or without one; what the networks say stays as it is."""
+        """The findings with another review of a level, or without one; what the networks say stays as it is.
+
+        The review as a whole is not complete any more.
+        """
         others = [other for other in self.reviews if other.level != level]
         if review is not None:
             others.append(review)
-        return replace(self, reviews=tuple(sorted(others, key=lambda one: LEVEL_NAMES.index(one.level))))
+        reviews = tuple(sorted(others, key=lambda one: LEVEL_NAMES.index(one.level)))
+        return replace(self, reviews=reviews, review_completed="")
 
     @property
     def flagged(self) -> tuple[Measurement, ...]:
@@ -343,6 +349,12 @@ class Findings:
         """What a reader said of a level, "rejected: nutrient vessel"; "" when nobody has."""
         review = self.review_of(level)
         return "" if review is None else ": ".join(filter(None, [review.verdict, review.note]))
+
+    def review_state_in_words(self) -> str:
+        """Whether a reader has called the review complete, and when, in a sentence."""
+        if not self.review_completed:
+            return "No reader has marked the review of this result as complete."
+        return f"A reader marked the review as complete: {self.review_completed.replace('T', ' ')}."
 
     def training_in_words(self) -> str:
         """What the networks that took part were trained on, in a sentence."""

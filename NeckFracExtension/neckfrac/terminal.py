@@ -178,7 +178,7 @@ def _show_measurements(findings: Findings, console: Console) -> None:
         table = Table(title=title, padding=(0, 0))
         table.add_column("Level")
         for name in names:
-            table.add_column(_printable(heading(name), console), justify="right")
+            table.add_column(_printable(_in_lines(heading(name)), console), justify="right", no_wrap=True)
         for where, row in rows:
             flagged = any(one is not None and one.flag for one in row)
             style = "bold red" if flagged else None
@@ -195,6 +195,13 @@ def _show_measurements(findings: Findings, console: Console) -> None:
         console.print(NO_DIAGNOSIS, style="dim", highlight=False)
 
 
+def _in_lines(heading: str) -> str:
+    """A heading with its unit below it, or a ratio with its second part: "Canal mm", "Canal/body"."""
+    if " " in heading:
+        return "\n".join(heading.rsplit(" ", 1))
+    return heading.replace("/", "/\n") if len(heading) > len("Prevert.") else heading
+
+
 def show_comparison(comparison: Comparison) -> None:
     """Print a row a level of two segmentations that were compared, and what is odd in each."""
     from rich.console import Console
@@ -203,8 +210,9 @@ def show_comparison(comparison: Comparison) -> None:
 
     console = Console()
     table = Table(title="Segmentation against reference")
-    for heading in ("Level", "Dice", "Surface Dice 1 mm", "2 mm", "HD95 mm", "ml", "Reference ml", "Found"):
-        table.add_column(heading, justify="left" if heading in ("Level", "Found") else "right")
+    for heading in ("Level", "Dice", "Surface\nDice\n1 mm", "\n\n2 mm", "HD95\nmm", "ml", "Reference\nml"):
+        table.add_column(heading, justify="left" if heading == "Level" else "right", no_wrap=True)
+    table.add_column("Found", overflow="fold", min_width=len("reference's C7"))
     for level in comparison.levels:
         overlaps = (level.dice, level.surface_dice_1mm, level.surface_dice_2mm)
         lengths = (level.hausdorff95_mm, level.volume_ml or None, level.reference_ml or None)

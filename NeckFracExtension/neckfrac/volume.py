@@ -104,9 +104,9 @@ class Reorientation:
         # permutation[w] is the index axis (i, j, k) that runs along world axis w; the best total
         # alignment decides, so that an oblique volume still uses each axis once.
         best = max(permutations(range(3)), key=lambda p: sum(abs(directions[w, p[w]]) for w in range(3)))
-        axes = tuple(2 - best[w] for w in (2, 1, 0))
+        axes = 2 - best[2], 2 - best[1], 2 - best[0]
         flips = tuple(2 - w for w in (2, 1, 0) if directions[w, best[w]] < 0)
-        return cls(axes, flips, tuple(shape[axis] for axis in axes))
+        return cls(axes, flips, (shape[axes[0]], shape[axes[1]], shape[axes[2]]))
 
     def apply(self, array: np.ndarray) -> np.ndarray:
         """A view of `array` ([z, y, x] of the source) in the new order."""

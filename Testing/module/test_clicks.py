@@ -74,6 +74,14 @@ def test_an_error_is_shown_once_and_the_rest_of_the_panel_is_updated(world, monk
     assert world.ui.applyButton.text == "Apply" and world.cursors == []
 
 
+def test_no_click_goes_through_slicers_own_function_which_skips_what_follows():
+    """`tryWithErrorDisplay` raises again after its dialog."""
+    from slicer_double.panel import MODULE
+
+    for path in (MODULE / "NeckFracLib").glob("*.py"):
+        assert "tryWithErrorDisplay(" not in path.read_text(encoding="utf-8"), path.name
+
+
 def test_the_folder_of_an_export_is_remembered(world, tmp_path):
     world.add_ct()
     world.open()

@@ -74,7 +74,7 @@ def test_killing_the_worker_leaves_the_scene_as_it_was_and_the_next_run_works(wo
     volume.SetName("slow")
     before = count(scene)
     run = logic.begin(volume)
-    for _ in range(20):
+    while logic.workerPid is None:
         logic.jobs.poll(0.05)
     os.kill(logic.workerPid, signal.SIGKILL)
     while not run.finished:
@@ -130,14 +130,18 @@ def test_the_self_test_passes_with_the_trained_networks_on_the_sample_and_not_fo
     scene, _, logic, _ = world
     scene.Clear(0)
     if views:
-        slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
-        scene.AddNewNodeByClass("vtkMRMLSliceNode")
+        node = slicer.vtkMRMLSliceNode()
+        node.SetSingletonTag("Red")  # as in Slicer: it outlives the scene's closing, with which the self-test begins
+        scene.AddNode(node)
     root = Path(__file__).parents[2] / "Resources" / "Models"
     assert (root / "ensemble.json").exists()
     sys.modules.pop("NeckFracLib.self_test", None)
     test = importlib.import_module("NeckFracLib.self_test").NeckFracTest()
     if views:
-        test.runTest()
+        try:
+            test.runTest()
+        except unittest.SkipTest as skipped:  # pytest would take it for a skipped test of its own
+            pytest.fail(str(skipped))
     else:
         with pytest.raises(unittest.SkipTest, match="slices go to a finding was not checked"):
             test.runTest()

@@ -1,15 +1,14 @@
 """Every name of Qt, CTK and MRML that the module uses is one that Slicer 5.12 has, by tables made of the sources."""
 
-import ast
+from functools import cache
 from xml.etree import ElementTree
 
 import pytest
-from slicer_double import names  # noqa: E402
-from slicer_double.panel import MODULE  # noqa: E402
+from slicer_double import names
+from slicer_double.names.check import Checker
+from slicer_double.panel import MODULE
 
 FORMS = sorted((MODULE / "Resources" / "UI").glob("*.ui"))
-CODE = sorted((MODULE / "NeckFracLib").glob("*.py"))
-PLAIN_NAMESPACES = {"Qt"}  # qt.Qt has no class; its values are those of Qt's own documentation
 
 
 def widgets():
@@ -17,36 +16,20 @@ def widgets():
     return {one.get("name"): one.get("class") for path in FORMS for one in ElementTree.parse(path).iter("widget")}
 
 
-# What these names stand for wherever the module's code uses them.
-CALLED = {"painter": "QPainter", "table": "QTableWidget", "label": "QLabel", "bar": "QProgressBar", "font": "QFont",
-          "item": "QTableWidgetItem", "pixmap": "QPixmap", "shortcut": "QShortcut"}  # fmt: skip
-LOOKED_FOR = {"devicePixelRatioF"}  # with hasattr: PythonQt has it of some widgets only
+def sources():
+    return {path.stem: path.read_text(encoding="utf-8") for path in (MODULE / "NeckFracLib").glob("*.py")}
 
 
-def test_what_is_asked_of_painters_tables_items_and_the_like_exists_in_slicer():
-    asked = {name: 0 for name in CALLED}
-    for path in CODE:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        if "import qt" not in path.read_text(encoding="utf-8") and path.stem not in ("results_table", "review_section"):
-            continue  # there, an "item" is one of the subject hierarchy
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in CALLED:
-                if node.value.id == "bar" and path.stem == "results_chart":
-                    continue  # there, it is a Bar of the chart
-                asked[node.value.id] += 1
-                kind = CALLED[node.value.id]
-                known = names.attributes(kind) | LOOKED_FOR
-                assert node.attr in known, f"{path.name}:{node.lineno}: {node.value.id}.{node.attr}"
-    assert all(asked.values()), asked
+@cache
+def checked():
+    checker = Checker(sources(), widgets())
+    return checker, checker.check()
 
 
-def of_ui(node):
-    """The widget's name when the expression is `ui.<name>` or `<anything>.ui.<name>`, else None."""
-    if not isinstance(node, ast.Attribute):
-        return None
-    owner = node.value
-    called = owner.id if isinstance(owner, ast.Name) else owner.attr if isinstance(owner, ast.Attribute) else ""
-    return node.attr if called == "ui" else None
+def test_the_modules_code_uses_no_name_that_slicer_does_not_have():
+    checker, faults = checked()
+    assert faults == []
+    assert checker.asked > 300, "so many names of Qt, CTK and MRML widgets were looked up"
 
 
 @pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
@@ -58,58 +41,119 @@ def test_the_forms_name_classes_and_properties_that_slicer_has(path):
                 assert part.get("name") in known, f"{widget.get('name')}: {part.get('name')}"
 
 
-def test_no_two_widgets_share_a_name_and_each_that_the_code_asks_for_is_there():
+def test_no_two_widgets_share_a_name():
     found = [one.get("name") for path in FORMS for one in ElementTree.parse(path).iter("widget")]
     assert len(found) == len(set(found))
-    for path in CODE:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            assert of_ui(node) is None or of_ui(node) in found, f"{path.name}:{node.lineno}: {of_ui(node)}"
 
 
-def test_what_is_asked_of_the_forms_widgets_exists_in_slicer():
-    kinds, asked = widgets(), 0
-    for path in CODE:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            name = of_ui(node.value) if isinstance(node, ast.Attribute) else None
-            if name is not None:
-                asked += 1
-                assert node.attr in names.attributes(kinds[name]), f"{path.name}:{node.lineno}: {name}.{node.attr}"
-    assert asked > 100
+# Each names what Slicer does not have, as somebody could write it; the last part of the fault is expected.
+WRONG = {
+    "a widget that no form has": ("ui.applyButtom.click()", "no form has a widget applyButtom"),
+    "a method of a widget": ("self.ui.applyButton.setTitle('')", "QPushButton has no setTitle"),
+    "a method of CTK's": ("ui.exportPathLineEdit.setPath('')", "ctkPathLineEdit has no setPath"),
+    "a method of MRML's": ("ui.inputSelector.setNode(None)", "qMRMLNodeComboBox has no setNode"),
+    "a property that is called": ("ui.applyButton.text()", "text is a property, which is not called"),
+    "what is set and is no property": ("ui.applyButton.title = ''", "QPushButton has no property title to set"),
+    "a signal of another signature": (
+        "ui.applyButton.connect('clicked(int)', print)",
+        "QPushButton has no signal clicked(int)",
+    ),
+    "a local of a widget": ("button = ui.applyButton\n    button.setTitle('')", "QPushButton has no setTitle"),
+    "one of two in a tuple": ("a, b = ui.applyButton, ui.statusLabel\n    b.click()", "QLabel has no click"),
+    "a loop": ("for one in (ui.applyButton, ui.statusLabel):\n        one.click()", "QLabel has no click"),
+    "a generator": ("any(one.click() for one in (ui.statusLabel,))", "QLabel has no click"),
+    "a table's item": ("ui.resultsTable.item(0, 0).setTitle('')", "QTableWidgetItem has no setTitle"),
+    "a new item": ("item = qt.QTableWidgetItem('')\n    item.setColor(1)", "QTableWidgetItem has no setColor"),
+    "a header": ("ui.resultsTable.horizontalHeader().setSizes(1)", "QHeaderView has no setSizes"),
+    "a cell's bar": ("ui.resultsTable.cellWidget(0, 0).setText('')", "QProgressBar has no setText"),
+    "a painter": ("painter = qt.QPainter()\n    painter.drawCircle(1)", "QPainter has no drawCircle"),
+    "a dialog": ("qt.QFileDialog.askForFile()", "QFileDialog has no askForFile"),
+    "a message box": ("box = qt.QMessageBox()\n    box.setTitle('')", "QMessageBox has no setTitle"),
+    "a property's value": ("ui.applyButton.palette.paint()", "QPalette has no paint"),
+    "an enum": ("qt.QEvent.Resized", "QEvent has no Resized"),
+    "an argument": ("helper(ui.statusLabel)", "QLabel has no click"),
+    "what a function gives": ("giver(ui).click()", "QLabel has no click"),
+    "an attribute": ("self._kept.setTitle('')", "QTimer has no setTitle"),
+    "one of a list": ("for one in self._all:\n        one.setTitle('')", "QShortcut has no setTitle"),
+    "of what nobody knows the class": ("whoever.setTextAlignment(1)", "is of a class that is not known"),
+}
+AROUND = """
+import qt
+
+def helper(widget):
+    widget.click()
+
+def giver(ui):
+    return ui.statusLabel
+
+class Own:
+    def __init__(self, ui):
+        self.ui, self._all = ui, []
+        self._kept = qt.QTimer()
+        self._all.append(qt.QShortcut(None))
+
+    def method(self, ui, whoever):
+        self._kept.setSingleShot(True)
+{code}
+"""
 
 
-def test_signals_are_connected_by_signatures_that_slicer_has():
-    kinds, connected = widgets(), 0
-    for path in CODE:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call) or getattr(node.func, "attr", "") != "connect":
-                continue
-            name = of_ui(node.func.value)
-            if name is not None:
-                connected += 1
-                assert node.args[0].value in names.signals(kinds[name]), f"{path.name}:{node.lineno}"
-    assert connected > 30
+@pytest.mark.parametrize("kind", WRONG)
+def test_the_checker_finds_every_kind_of_wrong_name(kind):
+    code, expected = WRONG[kind]
+    code = "\n".join("    " + line for line in ("    " + code).split("\n"))
+    faults = Checker({"wrong": AROUND.format(code=code)}, widgets()).check()
+    if kind == "an argument":  # elsewhere the function that it is given to is not called
+        assert faults == ["wrong:5: QLabel has no click"]
+    else:
+        assert faults and faults[0].endswith(expected), faults
 
 
-def test_what_is_taken_from_the_module_qt_exists_there():
-    for path in CODE:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute)):
-                continue
-            owner = node.value
-            if isinstance(owner.value, ast.Name) and owner.value.id == "qt" and owner.attr not in PLAIN_NAMESPACES:
-                known = names.attributes(owner.attr) | {"__init__"}
-                assert node.attr in known, f"{path.name}:{node.lineno}: qt.{owner.attr}.{node.attr}"
+def test_the_checker_has_nothing_against_names_that_are_right():
+    right = "ui.applyButton.setText(''); ui.applyButton.enabled = True; ui.applyButton.connect('clicked(bool)', print)"
+    assert Checker({"right": AROUND.format(code="        " + right)}, widgets()).check() == []
 
 
-def test_what_is_set_like_an_attribute_of_a_widget_is_a_property_of_it():
-    """In PythonQt nothing else can be set on an object."""
-    kinds, found = widgets(), 0
-    for path in CODE:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            targets = node.targets if isinstance(node, ast.Assign) else []
-            for target in targets:
-                name = of_ui(target.value) if isinstance(target, ast.Attribute) else None
-                if name is not None:
-                    found += 1
-                    assert target.attr in names.known(kinds[name])["properties"], f"{path.name}:{node.lineno}"
-    assert found > 3
+def test_a_name_that_is_changed_anywhere_in_the_modules_code_is_found():
+    """Of each method that is called on a widget of the forms: with another letter it is a fault."""
+    import re
+
+    texts, tried = sources(), 0
+    for module, text in texts.items():
+        for match in list(re.finditer(r"\bui\.(\w+)\.(set\w+)\(", text))[:3]:
+            wrong = text[: match.start(2)] + "x" + match.group(2) + text[match.end(2) :]
+            faults = Checker(texts | {module: wrong}, widgets()).check()
+            assert any(f"has no x{match.group(2)}" in fault for fault in faults), match.group()
+            tried += 1
+    assert tried > 10
+
+
+@pytest.fixture
+def qt(monkeypatch):
+    """The double of Qt, with an application."""
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    module = pytest.importorskip("slicer_double.qt_stand_in", exc_type=ImportError)
+    application = module.application()
+    yield module
+    assert application
+
+
+def test_the_double_of_qt_lets_nothing_be_set_that_is_no_property(qt):
+    button = qt.PLAIN["QPushButton"]()
+    button.text = "Apply"
+    assert button.text == "Apply"
+    with pytest.raises(AttributeError, match="title"):
+        button.title = "Apply"
+    with pytest.raises(AttributeError, match="collapsd"):
+        qt.ctkCollapsibleButton().collapsd = True
+
+
+def test_the_double_of_a_painter_has_what_slicer_has_and_no_more(qt):
+    pixmap, painter = qt.QtGui.QPixmap(9, 9), qt.qt_module().QPainter()
+    assert painter.begin(pixmap)
+    painter.fillRect(0, 0, 9, 9, qt.QtGui.QBrush(qt.QtGui.QColor("red")))
+    with pytest.raises(AttributeError, match="in Slicer"):
+        painter.drawCircle(1, 1, 1)
+    with pytest.raises(AttributeError, match="in Slicer"):
+        painter.pos()  # as if it were a mouse
+    assert painter.end() and pixmap.toImage().pixelColor(4, 4).name() == "#ff0000"

@@ -69,3 +69,15 @@ def test_the_history_fits_the_extensions_index():
     packed = subprocess.run(["git", "count-objects", "-v"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     sizes = dict(line.split(": ") for line in packed.splitlines())
     assert int(sizes["size"]) + int(sizes["size-pack"]) < 100 * 1024  # KiB
+
+
+def test_pictures_that_pages_and_extensions_index_name_are_there_and_small():
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    named = re.findall(r"Resources/[\w./-]+\.png", "".join(page.read_text(encoding="utf-8") for page in pages))
+    cmake = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    named += re.findall(r"/main/((?:Resources|scripted_modules)/[\w./-]+\.png)", cmake)
+    assert len(named) >= 6
+    for name in named:
+        assert 1000 < (ROOT / name).stat().st_size < 200_000, name
+    shots = {path.relative_to(ROOT).as_posix() for path in (ROOT / "Resources" / "Screenshots").iterdir()}
+    assert shots <= set(named), "a picture that nothing shows"

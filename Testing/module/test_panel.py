@@ -228,6 +228,7 @@ def test_a_scene_that_was_saved_brings_panel_table_and_reviews_back(world, tmp_p
     assert world.scene.ReadFromMRB(file)
     world.application.processEvents()
     assert world.node.inputVolume is not None and world.node.inputVolume.GetName() == "ct"
+    assert world.ui.inputSelector.currentNode() is world.node.inputVolume
     assert world.node.operatingPoint is kinds.OperatingPoint.specific
     assert world.ui.operatingPointComboBox.currentIndex == 2
     assert not world.ui.showBoxesCheckBox.checked

@@ -1,6 +1,8 @@
 """Reading and reviewing as a radiologist wants it: where a run ends, what the table says, keys, the review's end."""
 
+import csv
 import importlib
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -155,12 +157,15 @@ def test_a_complete_review_is_stamped_and_the_next_change_takes_the_stamp_off(wo
     world.ui.undoButton.click()
     assert results.completedAt(world.ct) == ""
     world.ui.completeCheckBox.click()
+    world.ui.redoButton.click()
+    assert results.completedAt(world.ct) == ""
+    world.ui.completeCheckBox.click()
     world.run()
     assert results.completedAt(world.ct) == "", "another result is not reviewed yet"
 
 
 @pytest.mark.parametrize("complete", [False, True])
-def test_an_export_says_when_the_review_is_not_complete(world, tmp_path, complete):
+def test_an_export_says_and_every_file_holds_whether_the_review_is_complete(world, tmp_path, complete):
     world.run()
     if complete:
         world.ui.completeCheckBox.click()
@@ -169,25 +174,16 @@ def test_an_export_says_when_the_review_is_not_complete(world, tmp_path, complet
     world.wait_until(lambda: not world.widget.logic.isRunning)
     assert "Written" in world.ui.exportStatusLabel.text
     assert ("not marked as complete" in world.ui.exportStatusLabel.text) != complete
-
-
-def test_a_second_apply_asks_nothing_and_keeps_the_former_result_when_the_reader_wants_it(world):
-    assert world.ui.outputsLabel.text.startswith("New")
-    world.run()
-    former = world.widget.logic.results.of(world.ct)[0]
-    assert "Replaced: Cervical vertebrae, Fracture heat map, Fracture probabilities" in world.ui.outputsLabel.text
-    world.ui.keepFormerCheckBox.click()
-    assert world.ui.outputsLabel.text.startswith("Kept")
-    world.run()
-    nodes = world.widget.logic.results.of(world.ct)[0]
-    kept = [former.segmentation, former.heat, former.table, former.text, *former.rois.values()]
-    assert all(world.scene.IsNodePresent(node) and node.GetName().endswith("(former)") for node in kept)
-    assert not former.segmentation.GetDisplayNode().GetVisibility() and nodes.segmentation is not former.segmentation
-    assert not any(roi.GetDisplayNode().GetVisibility() for roi in former.rois.values())
-    world.ui.keepFormerCheckBox.click()
-    world.run()
-    assert all(world.scene.IsNodePresent(node) for node in kept), "what was put aside is not replaced"
-    assert world.scene.GetNumberOfNodesByClass("vtkMRMLTableNode") == 2
+    (folder,) = tmp_path.glob("ct NeckFrac*")
+    when = world.widget.logic.results.completedAt(world.ct)
+    assert bool(when) == complete
+    assert json.loads((folder / "findings.json").read_text())["review_completed"] == when
+    report = (folder / "report.html").read_text(encoding="utf-8")
+    words = f"A reader marked the review as complete: {when.replace('T', ' ')}."
+    assert ("No reader has marked" in report) != complete and (words in report) == complete
+    with (folder / "findings.csv").open(encoding="utf-8") as file:
+        assert {row["review_completed"] for row in csv.DictReader(file)} == {when}
+    assert (folder / "measurements.csv").read_text().splitlines()[0].endswith(",review_completed")
 
 
 def test_help_and_acknowledgement_link_to_pages_over_https(world):

@@ -57,6 +57,30 @@ def test_bars_are_as_high_as_the_tables_and_have_their_colors(chart):
     assert heights == pytest.approx([places[0], *(place - line for place in places[1:])], abs=2)
 
 
+def test_the_axis_says_what_it_is_and_in_which_unit(chart):
+    class Written:
+        """Stands in for the painter: keeps texts, and where they stand."""
+
+        def __init__(self):
+            self.texts = {}
+
+        def drawText(self, x, y, width, height, flags, text):  # noqa: N802
+            self.texts[text] = y
+
+        def setPen(self, color):  # noqa: N802
+            pass
+
+        def drawLine(self, *place):  # noqa: N802
+            pass
+
+    written = Written()
+    chart._paintScale(written, WIDTH, 100, BLACK, BLACK)
+    assert list(written.texts)[-1] == "Probability of a fracture, %"
+    ticks = [written.texts[text] for text in ("99", "90", "50", "10", "1")]
+    assert ticks == sorted(ticks) and ticks[0] > written.texts["Probability of a fracture, %"]
+    assert chart.inWords([]).startswith("Probability of a fracture; the short line is the threshold")
+
+
 def test_a_line_marks_the_threshold_over_the_bar_or_above_it(chart):
     low, high = (painted(chart, findings(threshold, C1=0.5)) for threshold in (0.05, 0.9))
     columns = [colors_in(image, 1)[:108] for image in (low, high)]  # below the title, above the names

@@ -76,18 +76,62 @@ def test_a_foreground_that_the_reader_had_is_put_back_when_the_heat_map_goes(wor
     assert world.composite.GetForegroundVolumeID() == pet.GetID(), "the heat map of another volume is in the way"
 
 
-def test_choosing_a_row_leaves_what_markups_would_place_next(world):
+def reader_places(world, kind="vtkMRMLMarkupsLineNode"):
+    """A reader's markup that is being placed with the mouse, several times; the nodes that say so, and what they say.
+
+    The selection node is that of the application: the real logic of the module Markups writes to it.
+    """
+    nodes = []
+    for name in ("vtkMRMLSelectionNode", "vtkMRMLInteractionNode"):
+        node = getattr(slicer, name)()
+        node.SetSingletonTag("Singleton")
+        nodes.append(world.scene.AddNode(node))
+    selection, interaction = nodes
+    mine = world.scene.AddNewNodeByClass(kind)
+    assert selection.GetActivePlaceNodeID() == mine.GetID(), "the module Markups makes what is added active"
+    interaction.SetPlaceModePersistence(1)
+    interaction.SetCurrentInteractionMode(interaction.Place)
+
+    def said():
+        active = selection.GetActivePlaceNodeClassName(), selection.GetActivePlaceNodeID()
+        return *active, interaction.GetCurrentInteractionMode(), interaction.GetPlaceModePersistence()
+
+    assert said() == (kind, mine.GetID(), interaction.Place, 1)
+    return mine, said
+
+
+def test_apply_rows_and_reviews_leave_the_readers_markup_the_active_one(world):
+    _mine, said = reader_places(world)
+    before = said()
     world.run()
-    selection = world.scene.GetNodeByID("vtkMRMLSelectionNodeSingleton")
-    if selection is None:
-        selection = slicer.vtkMRMLSelectionNode()
-        selection.SetSingletonTag("Singleton")
-        selection = world.scene.AddNode(selection)
-    line = world.scene.AddNewNodeByClass("vtkMRMLMarkupsLineNode")
-    selection.SetReferenceActivePlaceNodeClassName("vtkMRMLMarkupsLineNode")
-    selection.SetReferenceActivePlaceNodeID(line.GetID())
-    world.ui.resultsTable.cellClicked.emit(0, 0)
-    assert selection.GetActivePlaceNodeID() == line.GetID()
+    assert world.boxes() == {"C4"} and said() == before
+    world.ui.resultsTable.cellClicked.emit(world.row("C3"), 0)
+    world.ui.addButton.click()
+    assert world.boxes() == {"C3", "C4"} and said() == before
+    world.ui.undoButton.click()
+    world.ui.operatingPointComboBox.setCurrentIndex(0)
+    assert world.boxes() == {"C3", "C4"} and said() == before
+    world.run()
+    assert said() == before
+
+
+def test_whatever_is_added_removed_or_fails_the_readers_markup_stays_the_active_one(world):
+    from neckfrac.output.placement import placement_kept
+
+    mine, said = reader_places(world, "vtkMRMLMarkupsFiducialNode")
+    before = said()
+    with placement_kept(world.scene):
+        world.scene.AddNewNodeByClass("vtkMRMLMarkupsLineNode")
+        assert said() != before
+    assert said() == before
+    with pytest.raises(ZeroDivisionError), placement_kept(world.scene):
+        world.scene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
+        raise ZeroDivisionError
+    assert said() == before
+    with placement_kept(world.scene):
+        world.scene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
+        world.scene.RemoveNode(mine)
+    assert said()[1] is None, "what is gone can't be placed"
 
 
 def test_a_scene_with_the_reading_layout_has_views_although_the_module_was_not_opened(world, tmp_path, monkeypatch):
@@ -158,3 +202,18 @@ def test_a_window_that_the_dicom_files_name_is_not_the_readers(world):
     display.SetWindowLevel(350, 50)
     world.run()
     assert (display.GetWindow(), display.GetLevel()) == (2000, 400)
+
+
+def test_without_a_main_window_and_views_the_panel_works_and_has_no_keys(tmp_path, monkeypatch):
+    with Panel(monkeypatch, tmp_path) as panel:
+        monkeypatch.setattr(slicer.util, "mainWindow", lambda verbose=True: None)
+        monkeypatch.setattr(panel.application, "layoutManager", lambda: None)
+        ct = panel.add_ct()
+        panel.open()
+        panel.run()
+        assert panel.boxes() == {"C4"} and panel.widget.results.level == "C4"
+        assert panel.widget.keys._shortcuts == []
+        panel.ui.showHeatCheckBox.click()
+        panel.exit()
+        panel.enter()
+        assert panel.widget.logic.results.of(ct) is not None

@@ -103,7 +103,14 @@ def test_it_says_first_that_it_is_for_research_and_what_the_networks_learned_fro
         "Research use only; not a medical device. Networks trained on: simulated CT only; no patient data."
     )
     assert said[1] == "Do not rely on the fracture calls."
-    assert "5% of the patients" in said[2] and "does not grade instability" in said[3]
+    assert said[2] == "No reader has marked the review of this result as complete."
+    assert "5% of the patients" in said[3] and "does not grade instability" in said[4]
+
+
+def test_when_a_reader_marked_the_review_as_complete_is_told(written):
+    dataset, _ = written(replace(FINDINGS, review_completed="2026-03-01T10:20:30+00:00"))
+    assert "A reader marked the review as complete: 2026-03-01 10:20:30+00:00." in comments(dataset)
+    assert dataset.VerificationFlag == "UNVERIFIED", "a stamp without a name is no verification"
 
 
 def test_patient_study_and_evidence_are_the_series_own_and_nobody_has_verified_it(written, source):

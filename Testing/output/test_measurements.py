@@ -26,6 +26,11 @@ def test_csv_has_a_row_a_measurement_with_all_that_is_known(findings, tmp_path):
     with (tmp_path / "measurements.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == HEADER and [row["name"] for row in rows] == [one.name for one in findings.measurements]
+    assert {row["review_completed"] for row in rows} == {""}
+    stamp = "2026-03-01T10:20:30+00:00"
+    write_measurements(replace(findings, review_completed=stamp), tmp_path / "stamped.csv")
+    with (tmp_path / "stamped.csv").open(newline="", encoding="utf-8") as file:
+        assert {row["review_completed"] for row in csv.DictReader(file)} == {stamp}
     slip = rows[2]
     assert (slip["levels"], slip["value"], slip["unit"]) == ("C4-C5", "3.800", "mm")
     assert (slip["normal_lower"], slip["normal_upper"], slip["normal_source"]) == ("-2", "2", "S")

@@ -155,3 +155,9 @@ def test_a_box_comes_back_from_its_node(lower, size):
     tell_boxes(findings, nodes)
     back = box_of(nodes["C7"])
     assert np.allclose([back.lower, back.upper], [box.lower, box.upper], atol=2e-3)
+
+
+def test_the_point_in_the_middle_of_a_box_does_not_hide_what_is_suspected_there(shown):
+    for node in shown[1].rois.values():
+        display = node.GetDisplayNode()
+        assert not display.GetUseGlyphScale() and display.GetGlyphSize() <= 0.5

@@ -101,7 +101,7 @@ from neckfrac_lab.training.task import Task
 
 TASK = Task(
     "bright", "brightness", "bright", "vertebrae", vertebra_sample,
-    {"_target_": "neckfrac.networks.brightness.Brightness"}, {"scale": 500.0}, Schedule(steps=10), None, None, "Bright.",
+    {"_target_": "neckfrac.networks.brightness.Brightness"}, {"scale": 500.0}, Schedule(steps=10), None, None, "Bright",
 )
 '''
 

@@ -1,4 +1,4 @@
-"""The trained networks on real CT that they never saw; skipped where ../shared is absent."""
+"""The trained networks on real CT that they never saw; skipped where it is absent (`make real-data` fetches most)."""
 
 import json
 from functools import cache
@@ -14,10 +14,10 @@ from neckfrac.pipeline.grids import coarse
 from neckfrac.pipeline.locate import locate
 from neckfrac.progress import Progress
 from neckfrac_lab.evaluation.segmentation import segment_volume
+from real_data_case import DATA, LANDMARKS, WHERE
 from scipy import ndimage
 from scipy.spatial import Delaunay
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 HEAD = DATA / "visible-human-female-head"
 NECKS = sorted((DATA / "openkbp").glob("*_ct.nii.gz")) or [None]
 CORD = 1  # in the radiotherapy structures
@@ -30,7 +30,7 @@ def networks():
 
 def located(path, networks):
     if path is None or not path.exists():
-        pytest.skip("../shared/data is not here")
+        pytest.skip(WHERE)
     volume, _ = read_study(path).volume.canonical()
     return volume, *segment_volume(volume, networks, Progress())
 
@@ -38,13 +38,20 @@ def located(path, networks):
 @cache
 def head():
     if not HEAD.is_dir():
-        pytest.skip("../shared/data is not here")
+        pytest.skip(WHERE)
     return read_study(HEAD).volume.canonical()[0]
+
+
+def landmarks():
+    """Points inside the levels, picked by eye; they are not published with the head."""
+    if not LANDMARKS.is_file():
+        pytest.skip(f"{LANDMARKS.name} is not here")
+    return json.loads(LANDMARKS.read_text(encoding="utf-8"))["points"]
 
 
 def points_of(volume):
     """The landmarks' places along z, in slices of the volume, by name."""
-    points = json.loads(HEAD.with_suffix(".landmarks.json").read_text())["points"]
+    points = landmarks()
     return {name: float(volume.to_indices(np.array(point))[0]) for name, point in points.items()}
 
 
@@ -83,7 +90,7 @@ def test_twelve_radiotherapy_necks_have_seven_levels_in_order_about_the_cord(pat
 
 def test_every_landmark_of_the_visible_human_head_lies_in_its_level(networks):
     volume, labels, found = located(HEAD, networks)
-    points = json.loads(HEAD.with_suffix(".landmarks.json").read_text())["points"]
+    points = landmarks()
     assert "C7" not in found.centers
     for name, point in points.items():
         z, y, x = np.rint(volume.to_indices(np.array(point))).astype(int)
@@ -119,6 +126,6 @@ def test_a_head_without_its_neck_and_a_chest_are_no_neck(networks):
     low = int(whole.to_indices(np.array([250.0, 240.0, 1590.0]))[0])
     assert not find(whole.crop(np.array([low, 0, 0]), np.array(whole.shape)), networks).found
     if not (DATA / "openkbp" / "pt_34_ct.nii.gz").exists():
-        pytest.skip("../shared/data is not here")
+        pytest.skip(WHERE)
     neck, _ = read_study(DATA / "openkbp" / "pt_34_ct.nii.gz").volume.canonical()
     assert not find(neck.crop(np.zeros(3), np.array([35, *neck.shape[1:]])), networks).found

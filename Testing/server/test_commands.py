@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -49,6 +50,8 @@ def test_tokens_are_made_listed_and_revoked(tmp_path):
     assert made.returncode == 0 and re.fullmatch(r"nf_[\w-]{43}\n", made.stdout)
     listed = neckfrac("token", "list", "--data", tmp_path / "data").stdout
     assert "Doe" in listed and made.stdout.strip() not in listed
+    (token,) = json.loads(neckfrac("token", "list", "--data", tmp_path / "data", "--json").stdout)["tokens"]
+    assert (token["name"], token["role"], token["revoked"]) == ("Doe", "write", False)
     assert neckfrac("token", "revoke", "Doe", "--data", tmp_path / "data").returncode == 0
     again = neckfrac("token", "revoke", "Doe", "--data", tmp_path / "data")
     assert again.returncode == 2 and "no such token" in again.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,10 +22,11 @@ from neckfrac_lab.simulate.frame_from_labels import measure_frame
 from neckfrac_lab.simulate.graft import ROOM, SOURCE, graft
 from neckfrac_lab.simulate.graft_command import graft_to_folder
 from neckfrac_lab.simulate.meshes.landmarks import sample_distance
+from real_data_case import DATA, WHERE
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-HEAD = Path(__file__).parents[3] / "shared" / "data" / "visible-human-female-head"
+HEAD = DATA / "visible-human-female-head"
 LEVELS, SPACING = ("C1", "C2", "C3", "C4", "C5"), (1.0, 0.8, 0.8)
 CASES = (("C4", "burst"), ("C2", "odontoid-2"))
 
@@ -282,7 +282,7 @@ def test_cancelling_leaves_nothing(files, tmp_path):
 
 def test_c3_of_a_real_head_can_be_broken_by_the_labels_of_the_projects_own_networks():
     if not HEAD.is_dir():
-        pytest.skip("../shared/data is not here")
+        pytest.skip(WHERE)
     from neckfrac.intake.study import read_study
     from neckfrac.pipeline.engine import Networks
     from neckfrac_lab.evaluation.segmentation import segment_volume

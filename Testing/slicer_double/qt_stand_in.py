@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
+from . import names
+
 # These are virtual functions, too: an attribute of that name would hide the function from Qt.
 VIRTUAL = {"sizeHint", "minimumSizeHint"}
 VIRTUAL_OF = {"QProgressBar": {"text"}, "QTimer": {"singleShot"}}  # the latter a static function, too
@@ -65,6 +67,12 @@ class _PythonQtManners:
         # On the instance: PySide6 answers for a class's `connect` itself.
         self.connect = self._connect_by_text
 
+    def __setattr__(self, name, value):
+        """PythonQt lets nothing be set on an object that is no property; tests may put theirs in a method's place."""
+        if not name.startswith("_") and not hasattr(type(self), name):
+            raise AttributeError(f"{type(self).__name__} has no {name}, and new attributes can't be made")
+        super().__setattr__(name, value)
+
     def _connect_by_text(self, signal, callback):
         """Connect a signal that is given as text; its name and its arguments' types must be right."""
         meta = type(self).staticMetaObject  # that of an instance may be deleted while its methods are read
@@ -83,6 +91,26 @@ class _PythonQtManners:
         return type(self).__name__
 
 
+def strict(base):
+    """A class that holds an object of `base`, and has of it what Slicer 5.12 has of it, by the tables of names.
+
+    By composition: what replaces `__getattribute__` in a subclass of a C++ class crashes. For objects that are not
+    handed to Qt.
+    """
+
+    class Strict:
+        def __init__(self, *arguments):
+            self._of_qt = base(*arguments)
+
+        def __getattr__(self, name):
+            if name not in names.attributes(base.__name__):
+                raise AttributeError(f"{base.__name__} has no {name} in Slicer")
+            return getattr(self._of_qt, name)
+
+    Strict.__name__ = base.__name__
+    return Strict
+
+
 def in_pythonqt_manners(base):
     """A subclass of a PySide6 class that behaves as PythonQt's wrapper of it."""
     meta = base.staticMetaObject
@@ -99,10 +127,11 @@ PLAIN = {name: in_pythonqt_manners(getattr(QtGui if name == "QShortcut" else QtW
 
 
 class QTableWidget(PLAIN["QTableWidget"]):
-    """Qt's, its horizontal header in PythonQt's manners, too."""
+    """Qt's, its horizontal header and its viewport in PythonQt's manners, too."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
+        self.setViewport(PLAIN["QWidget"]())
         header = PLAIN["QHeaderView"](QtCore.Qt.Orientation.Horizontal, self)
         header.setSectionsClickable(True)
         self.setHorizontalHeader(header)
@@ -119,6 +148,7 @@ class ctkCollapsibleButton(PLAIN["QWidget"]):
     def __init__(self, parent=None):
         super().__init__(parent)
         self._text, self._collapsed = "", False
+        self._closed = []  # the children that closing has hidden
         self.setContentsMargins(0, self.HEADER, 0, 0)
 
     def _set_text(self, text):
@@ -127,9 +157,14 @@ class ctkCollapsibleButton(PLAIN["QWidget"]):
 
     def _set_collapsed(self, collapsed):
         self._collapsed = collapsed
-        for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly):
-            if self._draws:
-                child.setVisible(not collapsed)
+        children = self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly)
+        if self._draws and collapsed:
+            self._closed += [child for child in children if not child.isHidden()]
+        elif self._draws:  # as in CTK: what was hidden by itself stays so
+            self._closed = [child.setVisible(True) for child in self._closed][:0]
+        if self._draws and collapsed:
+            for child in self._closed:
+                child.setVisible(False)
         self.setMaximumHeight(self.HEADER if collapsed and self._draws else 16777215)
 
     _draws = False  # whether closed parts are hidden: for pictures; tests look at widgets in closed parts, too
@@ -150,6 +185,7 @@ class ctkPathLineEdit(PLAIN["QWidget"]):
     """Stands in for CTK's: a path as text. Its filters are checked when the .ui is read (see `_Loader`)."""
 
     currentPathChanged = QtCore.Signal(str)
+    history: tuple | list = ()
     FILTERS = ("Dirs", "Files", "Drives", "NoDot", "NoDotDot", "NoSymLinks", "Readable", "Writable", "Executable")
 
     def __init__(self, parent=None):
@@ -201,7 +237,7 @@ class qMRMLNodeComboBox(PLAIN["QWidget"]):
     def paintEvent(self, event):
         option = QtWidgets.QStyleOptionComboBox()
         option.initFrom(self)
-        option.currentText = self._node.GetName() if self._node is not None else "None"
+        option.currentText = self._node.GetName() if self._node is not None else self.property("noneDisplay") or "None"
         painter = QtWidgets.QStylePainter(self)
         painter.drawComplexControl(QtWidgets.QStyle.ComplexControl.CC_ComboBox, option)
         painter.drawControl(QtWidgets.QStyle.ControlElement.CE_ComboBoxLabel, option)
@@ -224,6 +260,11 @@ class qMRMLNodeComboBox(PLAIN["QWidget"]):
 
     def currentNode(self):
         return self._node
+
+    def addNode(self):
+        """What its entry *Create new …* does: an empty node, chosen."""
+        assert self.property("addEnabled"), "this selector makes no nodes"
+        self.setCurrentNode(self._scene.AddNewNodeByClass(self.property("nodeTypes")[0], self.property("baseName")))
 
     def setCurrentNode(self, node):
         if node is not None and node not in self.nodes():
@@ -248,6 +289,7 @@ class qSlicerAbstractModuleWidget(qMRMLWidget):
     """Stands in for the widget that Slicer gives a module's panel as its parent."""
 
     isEntered = False  # until the module panel has called `enter`, which it does after `setup`
+    reload = None  # what the module's reloading does to it
 
 
 class _Loader(QtUiTools.QUiLoader):
@@ -302,8 +344,9 @@ def qt_module():
     for name, kind in PLAIN.items():
         setattr(module, name, kind)
     module.QTimer = in_pythonqt_manners(QtCore.QTimer)
-    for name in ("QBrush", "QColor", "QFont", "QKeySequence", "QPainter", "QPixmap"):
+    for name in ("QBrush", "QColor", "QFont", "QKeySequence", "QPixmap"):
         setattr(module, name, getattr(QtGui, name))
+    module.QPainter = strict(QtGui.QPainter)
     module.QPalette = QtGui.QPalette
     module.QTableWidgetItem, module.QVBoxLayout = QtWidgets.QTableWidgetItem, QtWidgets.QVBoxLayout
     module.QFile, module.Qt, module.QUiLoader = QtCore.QFile, QtCore.Qt, _Loader

@@ -4,6 +4,7 @@ import importlib
 from types import SimpleNamespace
 
 import numpy as np
+from PySide6 import QtCore, QtGui
 
 from . import qt_stand_in
 from .panel import MODULE
@@ -116,10 +117,18 @@ class Panel(World):
         nodes = (self.scene.GetNthNodeByClass(n, "vtkMRMLMarkupsROINode") for n in range(count))
         return {node.GetAttribute("NeckFrac.Level") for node in nodes}
 
-    def picture(self, path, width=460, height=1100):
-        """Write what the panel looks like as a PNG."""
+    def picture(self, path, width=460, height=1100, caption=""):
+        """Write what the panel looks like as a PNG. caption: small text at its lower edge."""
         # As high as wrapped texts make it: Slicer's panel scrolls, and never squeezes.
         self.widget.parent.resize(width, max(height, self.widget.parent.layout().heightForWidth(width)))
         self.widget.parent.show()
-        self.application.processEvents()
-        assert self.widget.parent.grab().save(str(path))
+        for _ in range(5):  # a table looks for its scroll bars, and the chart for the table's width, by timers
+            self.application.processEvents()
+        picture = self.widget.parent.grab()
+        if caption:
+            painter = QtGui.QPainter(picture)
+            painter.setPen(QtGui.QColor("#606060"))
+            space = picture.rect().adjusted(0, 0, 0, -6)
+            painter.drawText(space, QtCore.Qt.AlignmentFlag.AlignHCenter | QtCore.Qt.AlignmentFlag.AlignBottom, caption)
+            painter.end()
+        assert picture.save(str(path))

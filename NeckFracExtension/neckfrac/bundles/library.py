@@ -21,7 +21,7 @@ from typing import Any
 from ..errors import InputError
 from ..resources import resources_dir
 from .bundle import METADATA, Bundle, find_bundle, list_bundles, load_bundle
-from .steps import SPINE, place_of
+from .steps import SPINE, place_of, title_of
 
 ENSEMBLE_FILE = "ensemble.json"
 
@@ -141,7 +141,7 @@ def _entry(folder: Path, own: bool, weights: dict[str, float], check: bool) -> E
         known |= {
             "name": identity.name,
             "step": identity.step,
-            "title": bundle.metadata["task"],
+            "title": title_of(identity.step),
             "version": str(identity.version),
             "weight": None if identity.step in SPINE else weights.get(identity.name, 0.0),
             "sha256": identity.sha256,

@@ -6,6 +6,7 @@ PyTorch, which what only reads a bundle's metadata does not need.
 
 from __future__ import annotations
 
+import ast
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -24,9 +25,13 @@ MEMBERS = "neckfrac.members"
 
 def known_steps() -> tuple[str, ...]:
     """Every step that this NeckFrac knows: those of the spine, then the kinds of members by name."""
+    return (*SPINE, *sorted(_member_files()))
+
+
+def _member_files() -> dict[str, Path]:
     folders = find_spec(MEMBERS).submodule_search_locations
     files = [file for folder in folders for file in Path(folder).glob("*.py")]
-    return (*SPINE, *sorted(file.stem for file in files if not file.stem.startswith("_")))
+    return {file.stem: file for file in files if not file.stem.startswith("_")}
 
 
 def place_of(step: str) -> tuple[int, str]:
@@ -43,8 +48,13 @@ def member_module(step: str) -> ModuleType:
 
 
 def title_of(step: str) -> str:
-    """What a network of a step does, in a line."""
-    return SPINE_TITLES.get(step) or member_module(step).TITLE
+    """What a network of a step does, in a line: a member's TITLE, read from its module without importing that."""
+    if step in SPINE_TITLES:
+        return SPINE_TITLES[step]
+    for node in ast.parse(_member_files()[step].read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "TITLE":
+            return ast.literal_eval(node.value)
+    raise ValueError(f"the module of the member {step!r} has no TITLE")
 
 
 def data_format(step: str, network_config: dict[str, Any]) -> dict[str, Any]:

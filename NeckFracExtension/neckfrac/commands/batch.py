@@ -73,8 +73,9 @@ def show_worklist(worklist: Worklist) -> None:
 
     console = Console()
     table = Table(title="Worklist, by probability of fracture")
-    for heading in ("Study", "P", "Call", "Highest level", "P of level"):
-        table.add_column(heading, justify="right" if heading.startswith("P") else "left")
+    table.add_column("Study", overflow="fold")  # a name that is cut short may be another study's
+    for heading in ("P", "Call", "Highest\nlevel", "P of\nlevel"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading.startswith("P") else "left")
     rows = worklist.rows
     for row in rows:
         style = "dim" if row.error else "bold red" if row.status == POSITIVE else None

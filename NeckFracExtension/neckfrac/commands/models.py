@@ -2,38 +2,98 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Models
+from .options import AsJson, Models, print_json
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+    from ..bundles.library import Entry
 
 app = typer.Typer(help="The trained networks on disk.", no_args_is_help=True)
 
 
 @app.command("list")
-def models_list(models: Models = None) -> None:
-    """What is installed: name, version, step, weight in the ensemble, checksum, licence, training data."""
+def models_list(
+    models: Models = None,
+    long: Annotated[bool, typer.Option("--long", help="All that is known of each, under one another.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What is installed: name, version, step, weight in the ensemble, checksum; --long: licence, training data, folder.
+
+    A network that can't be used is told with the reason.
+    """
     from rich.console import Console
+    from rich.markup import escape
+
+    from ..bundles.library import model_folders, survey
+    from ..findings import as_text
+
+    console, entries, folders = Console(), survey(models), model_folders(models)
+    if as_json:
+        places = [{"path": as_text(folder), "exists": folder.is_dir()} for folder in folders]
+        print_json({"networks": [asdict(entry) for entry in entries], "folders": places})
+        return
+    console.print(_long(entries) if long else _table(entries))
+    for entry in entries:
+        if entry.error and not long:
+            console.print(f"[yellow]Not used:[/] {escape(entry.name)}: {escape(entry.error)}", highlight=False)
+    for folder in folders:
+        state = "" if folder.is_dir() else " (not there yet)"
+        console.print(f"{escape(str(folder))}{state}", style="dim", highlight=False, soft_wrap=True)
+
+
+def _weight(entry: Entry) -> str:
+    return "" if entry.weight is None else f"{entry.weight:.2g}"
+
+
+def _table(entries: list[Entry]) -> Table:
+    """A row a network; a name that is too long for the terminal goes on in the next line."""
     from rich.markup import escape
     from rich.table import Table
 
-    from ..bundles.library import model_folders, survey
+    table = Table()
+    table.add_column("Name", overflow="fold")
+    for heading in ("Version", "Step", "Weight", "SHA-256"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading == "Weight" else "left")
+    for entry in entries:
+        cells = (entry.name, entry.version, entry.step, _weight(entry), entry.sha256[:12])
+        table.add_row(*map(escape, cells), style="dim" if entry.error else None)
+    return table
 
-    table = Table("Name", "Version", "Step", "Weight", "SHA-256", "Licence", "Trained on")
-    console, entries = Console(), survey(models)
+
+def _long(entries: list[Entry]) -> Group:
+    """Of each network a line for whatever is known of it."""
+    from rich.console import Group
+    from rich.markup import escape
+    from rich.table import Table
+
+    parts: list[Table | str] = []
     for entry in entries:
-        weight = "" if entry.weight is None else f"{entry.weight:.2g}"
-        told = (entry.name, entry.version, entry.step, weight, entry.sha256[:12], entry.license, entry.trained_on)
-        table.add_row(*map(escape, told), style="dim" if entry.error else None)
-    console.print(table)
-    for entry in entries:
-        if entry.error:
-            console.print(f"[yellow]Not used:[/] {escape(entry.name)}: {escape(entry.error)}", highlight=False)
-    for folder in model_folders(models):
-        state = "" if folder.is_dir() else " (not there yet)"
-        console.print(f"{escape(str(folder))}{state}", style="dim", highlight=False, soft_wrap=True)
+        facts = {
+            "Version": entry.version,
+            "Step": f"{entry.step}, {entry.title}" if entry.title else entry.step,
+            "Weight": _weight(entry),
+            "SHA-256": entry.sha256,
+            "Licence": entry.license,
+            "Trained on": entry.trained_on,
+            "Folder": entry.folder,
+            "Not used": entry.error,
+        }
+        lines = Table.grid(padding=(0, 2))
+        lines.add_column(style="dim", no_wrap=True)
+        lines.add_column(overflow="fold")
+        for name, told in facts.items():
+            if told:
+                lines.add_row(f"  {name}", escape(told))
+        parts += [f"[bold]{escape(entry.name)}[/]", lines, ""]
+    return Group(*parts)
 
 
 @app.command("verify")

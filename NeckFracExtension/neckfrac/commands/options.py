@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,8 +19,14 @@ Explain = Annotated[str, typer.Option(help="What draws the heat: heat, grad-cam 
 Member = Annotated[str | None, typer.Option(help="Whose heat; default: the network that weighs most.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json-progress", help="Progress as JSON lines on standard output.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result once the new one is whole.")]
 Readers = Annotated[
     int | None, typer.Option(min=0, help="Processes that simulate or read studies ahead; default: as the device needs.")
 ]
 Anatomy = Annotated[Path | None, typer.Option(help="Folder of meshes (BodyParts3D layout); default: built in.")]
+
+
+def print_json(content: Any) -> None:
+    """What `--json` prints: ASCII, so that any terminal and any pipe can take it."""
+    typer.echo(json.dumps(content, indent=2))

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ..errors import InputError
+from .options import AsJson, print_json
 from .serve import Data, Database, need_service
 
 app = typer.Typer(help="Tokens for the web service.", no_args_is_help=True)
@@ -41,7 +42,7 @@ def create(
 
 
 @app.command("list")
-def list_all(data: Data = None, database: Database = "") -> None:
+def list_all(data: Data = None, database: Database = "", as_json: AsJson = False) -> None:
     """Names, roles and days of all tokens."""
     engine = _engine(data, database)
     import time
@@ -52,10 +53,19 @@ def list_all(data: Data = None, database: Database = "") -> None:
 
     from ..server.access import list_tokens
 
-    table = Table("Name", "Role", "Made", "Revoked")
-    for row in list_tokens(engine):
-        day = time.strftime("%Y-%m-%d", time.localtime(row["created"]))
-        table.add_row(escape(row["name"]), row["role"], day, "yes" if row["revoked"] else "")
+    rows = [
+        (row["name"], row["role"], time.strftime("%Y-%m-%d", time.localtime(row["created"])), bool(row["revoked"]))
+        for row in list_tokens(engine)
+    ]
+    if as_json:
+        print_json({"tokens": [dict(zip(("name", "role", "made", "revoked"), row, strict=True)) for row in rows]})
+        return
+    table = Table()
+    table.add_column("Name", overflow="fold")
+    for heading in ("Role", "Made", "Revoked"):
+        table.add_column(heading, no_wrap=True)
+    for name, role, day, revoked in rows:
+        table.add_row(escape(name), role, day, "yes" if revoked else "")
     Console().print(table)
 
 

@@ -102,13 +102,14 @@ def compare_segmentations(
             continue
         ours, theirs = labels[box] == level.label, reference[box] == level.label
         where = np.argwhere(theirs if theirs.any() else ours).mean(axis=0) + [part.start for part in box]
-        figures = level_figures(ours, theirs, grid.spacing) if ours.any() and theirs.any() else {}
+        x, y, z = grid.to_points(where)
+        figures = level_figures(ours, theirs, grid.spacing.tolist()) if ours.any() and theirs.any() else {}
         levels.append(LevelComparison(
             level.name,
             BOTH if figures else ONLY_OURS if ours.any() else ONLY_REFERENCE,
             *(figures.get(name) for name in ("dice", "surface dice 1 mm", "surface dice 2 mm", "hausdorff95 mm")),
             volume_ml=int(ours.sum()) * voxel_ml, reference_ml=int(theirs.sum()) * voxel_ml,
-            place=tuple(float(value) for value in grid.to_points(where)), lies_in=names.get(level.name),
+            place=(float(x), float(y), float(z)), lies_in=names.get(level.name),
         ))  # fmt: skip
     progress.step(0.8)
     flags = tuple(find_flags(labels, affine))

@@ -53,6 +53,13 @@ class Candidate:
     stack: Stack | None
     error: InputError | None
 
+    @property
+    def usable_stack(self) -> Stack:
+        """The stack. Raises the error when there is none."""
+        if self.stack is None:
+            raise self.error or InputError("The series can't be read.", where=self.summary)
+        return self.stack
+
 
 def candidates(groups: Sequence[list[Frame]]) -> list[Candidate]:
     """Each series, arranged and summarised."""

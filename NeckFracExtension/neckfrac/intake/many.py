@@ -82,7 +82,7 @@ def find_studies(source: Path | str | Sequence[Path | str], progress: Progress |
         elif looks_like_dicom(path):
             dicom.append(path)
     found = [*single, *_dicom_studies(dicom, special, root, progress)]
-    if isinstance(source, str | Path) and Path(source).expanduser().is_dir():
+    if root is not None and isinstance(source, str | Path) and Path(source).expanduser().is_dir():
         found += _empty_folders(root, found)
     found.sort(key=lambda study: (study.name, study.source))
     if not found:
@@ -177,6 +177,7 @@ def _patient_and_study(path: Path) -> tuple[str, str]:
     keywords = ["PatientID", "StudyInstanceUID"]
     try:
         dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=keywords, force=True)
-        return tuple(str(getattr(dataset, keyword, "") or "") for keyword in keywords)
+        patient, study = (str(getattr(dataset, keyword, "") or "") for keyword in keywords)
+        return patient, study
     except Exception:  # pydicom raises nearly everything on a broken file; reading the study tells what is wrong
         return "", ""

@@ -59,23 +59,29 @@ def read_study(source: Source, *, series: str | None = None, progress: Progress 
         paths = _files(source, stack, progress)
         if volume_file := _volume_file(paths, name):
             volume, warnings = read_file(volume_file, progress)
-            identity = StudyIdentity(source=name, format=file_format(volume_file))
+            identity, gaps = StudyIdentity(source=name, format=file_format(volume_file)), ()
+            with _naming(volume_file):
+                # Its values were looked at as they are stored, before padding became air.
+                warnings = [*warnings, *check_volume(volume, values=False)]
         else:
             found = _dicom_series(paths, name, progress, 0.3)
             chosen, warnings = choose(found, None if series is None else str(series))
-            identity = _identity(chosen, name)
-        try:
-            if not volume_file:
-                volume, dicom_stack, mixed = _dicom_volume(chosen.stack, progress)
-                warnings = [*warnings, *mixed, *dicom_stack.warnings, *_passed_over(paths, found)]
-            # A file's values were looked at as they are stored, before padding became air.
-            warnings = [*warnings, *check_volume(volume, values=volume_file is None)]
-        except InputError as error:
-            where = error.where or (volume_file or chosen.summary)
-            raise InputError(error.what, where=where, advice=error.advice) from error
+            with _naming(chosen.summary):
+                volume, slices, mixed = _dicom_volume(chosen.usable_stack, progress)
+                warnings = [*warnings, *mixed, *slices.warnings, *_passed_over(paths, found)]
+                warnings = [*warnings, *check_volume(volume, values=True)]
+            identity, gaps = _identity(slices, name), slices.geometry.gaps
     progress.step(1.0)
-    gaps = () if volume_file else dicom_stack.geometry.gaps
     return Study(volume, identity, tuple(dict.fromkeys(warnings)), gaps)
+
+
+@contextmanager
+def _naming(where: object) -> Iterator[None]:
+    """An InputError that does not say where says `where`."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(error.what, where=error.where or where, advice=error.advice) from error
 
 
 def list_series(source: Source) -> list[SeriesSummary]:
@@ -112,7 +118,7 @@ def series_files(source: Source, series: str | None = None) -> Iterator[tuple[Pa
             yield ()
             return
         chosen, _ = choose(_dicom_series(paths, name, Progress(), 1.0), series)
-        yield tuple(dict.fromkeys(frame.file.path for frame in chosen.stack.frames))
+        yield tuple(dict.fromkeys(frame.file.path for frame in chosen.usable_stack.frames))
 
 
 def _paths(source: Source) -> list[Path]:
@@ -193,8 +199,8 @@ def _dicom_volume(stack: Stack, progress: Progress) -> tuple[CTVolume, Stack, li
     return place(voxels, stack.geometry, progress, decoded_until, 1.0), stack, warnings
 
 
-def _identity(chosen: Candidate, source: str) -> StudyIdentity:
-    file = chosen.stack.frames[0].file
+def _identity(stack: Stack, source: str) -> StudyIdentity:
+    file = stack.frames[0].file
     return StudyIdentity(
         source=source,
         format="DICOM",

@@ -14,6 +14,7 @@ from .mrml import LPS_TO_RAS
 SEVERITY_COLORS = {"low": (0.94, 0.89, 0.26), "medium": (0.90, 0.62, 0.00), "high": (0.84, 0.21, 0.00)}
 READER_COLOR = (0.34, 0.71, 0.91)  # a finding that a reader added: Okabe and Ito's sky blue
 LEVEL = "NeckFrac.Level"
+POINT = 0.5  # mm
 
 
 def finding_name(finding: VertebraFinding, findings: Findings) -> str:
@@ -40,6 +41,9 @@ def match_boxes(scene: Any, findings: Findings, nodes: dict[str, Any]) -> dict[s
             node.SetLocked(True)
             node.GetDisplayNode().SetFillOpacity(0.1)
             node.GetDisplayNode().SetHandlesInteractive(False)
+            # The point in a box's middle would hide what is suspected there.
+            node.GetDisplayNode().SetUseGlyphScale(False)
+            node.GetDisplayNode().SetGlyphSize(POINT)
             node.SetAttribute(LEVEL, level)
         if box_of(kept[level]) != box:
             # The box lies along the patient's axes: RAS only turns two signs, sizes stay.

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..findings import Findings
 from ..measurement import Measurement, Point
-from .hierarchy import measurements_folder, place
+from .hierarchy import measurements_folder, place, remove_nodes
 from .mrml import LPS_TO_RAS
 
 KEY = "NeckFrac.Measurement"  # attribute of a line: the measurement that it is of, and which of its lines
@@ -28,9 +28,11 @@ def owners(findings: Findings) -> dict[Line, tuple[str, Measurement]]:
 
 def match_lines(scene: Any, findings: Findings, nodes: dict[str, Any]) -> dict[str, Any]:
     """A line node for each line of the measurements, by its key: some are there (`nodes`), some come, some go."""
+    import slicer
+
     wanted = {key: (line, one) for line, (key, one) in owners(findings).items()}
-    for key in [key for key in nodes if key not in wanted]:
-        scene.RemoveNode(nodes[key])
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(scene)
+    remove_nodes(scene, hierarchy, [node for key, node in nodes.items() if key not in wanted])
     kept = {key: nodes[key] for key in wanted if key in nodes}
     for key, (line, one) in wanted.items():
         if key not in kept:

@@ -11,7 +11,7 @@ from ..measurement import NO_DIAGNOSIS, UNITS, Measurement, shown
 
 HEADER = (
     "name", "levels", "value", "unit", "lower_95", "upper_95", "normal_lower", "normal_upper", "normal_source",
-    "flag", "edited", "note", "points_lps_mm",
+    "flag", "edited", "note", "points_lps_mm", "review_completed",
 )  # fmt: skip
 # What a report says of one level in a row, and what it says of two neighbours.
 OF_LEVEL = (
@@ -27,11 +27,14 @@ def by_deviation(measurements: Iterable[Measurement]) -> list[Measurement]:
 
 
 def write_measurements(findings: Findings, path: Path) -> None:
-    """A row a measurement; each two points in a row are a line, x y z in mm, LPS."""
+    """A row a measurement; each two points in a row are a line, x y z in mm, LPS.
+
+    review_completed: of the whole result, as in findings.csv.
+    """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(HEADER)
-        writer.writerows(_row(one) for one in findings.measurements)
+        writer.writerows([*_row(one), findings.review_completed] for one in findings.measurements)
 
 
 def _row(one: Measurement) -> list[str]:

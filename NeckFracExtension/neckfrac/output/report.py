@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 
 from .. import DISCLAIMER, __version__
-from ..findings import NOT_SEEN, POSITIVE, Analysis, Findings, VertebraFinding, as_figure, on_scale
+from ..findings import NOT_SEEN, POSITIVE, Analysis, Findings, VertebraFinding, as_figure, on_scale, suspicion_in_words
 from .boxes import SEVERITY_COLORS
 from .images import data_url
 from .planes import Plane, gray, overlay
@@ -123,14 +123,15 @@ def _warnings(findings: Findings) -> str:
 
 def _table(findings: Findings) -> str:
     members = sorted({name for level in findings.levels for name in level.members})
-    heads = ["Level", "Probability", "Call", "Severity", "In view", "Threshold", *members]
+    heads = ["Level", "Probability", "Call", "Suspicion", "In view", "Threshold", *members]
     if findings.reviews:
         heads.append("Review")
     rows = "".join(_row(level, members, findings) for level in findings.levels)
     head = "".join(f'<th scope="col">{escape(h)}</th>' for h in heads)
     return (
         f'<section><h2>Levels</h2><div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div></section>"
+        f"<tbody>{rows}</tbody></table></div>"
+        f'<p class="small">{escape(findings.review_state_in_words())}</p></section>'
     )
 
 
@@ -149,7 +150,7 @@ def _row(level: VertebraFinding, members: list[str], findings: Findings) -> str:
     cells = [
         f'<span class="measure">{bar}</span>',
         level.verdict,
-        chip + (level.severity or ""),
+        chip + suspicion_in_words(level.severity),
         f"{level.share_in_view:.0%}",
         as_figure(level.threshold),
         *(as_figure(level.members.get(name)) for name in members),
@@ -174,7 +175,8 @@ def _views(analysis: Analysis) -> list[str]:
 def _finding(analysis: Analysis, level: VertebraFinding) -> str:
     """Axial, sagittal and coronal view through the box's centre, or the vertebra's where there is no box."""
     name = analysis.findings.naming.either(level.level)
-    said = [f"{level.severity} severity" if level.severity else "", analysis.findings.review_in_words(level.level)]
+    suspicion = f"{suspicion_in_words(level.severity)} suspicion" if level.severity else ""
+    said = [suspicion, analysis.findings.review_in_words(level.level)]
     told = escape("; ".join(filter(None, said)))
     heading = f"<h2>{name} fracture {as_figure(level.probability)}<small>{told}</small></h2>"
     if level.box is not None:
@@ -236,8 +238,8 @@ def _making(findings: Findings) -> str:
         '<section class="making"><h2>How this was made</h2>'
         f"<p>{escape(findings.training_in_words())} A level is called positive when its probability reaches its "
         "threshold. "
-        f"{escape(findings.prevalence_in_words())} Severity (low, medium, high) ranks how far above the threshold the "
-        "odds lie; it does not grade instability. A level outside the scan is "
+        f"{escape(findings.prevalence_in_words())} Suspicion (low, moderate, high) ranks how far above the threshold "
+        "the odds lie; it does not grade instability. A level outside the scan is "
         f"<i>not seen</i>. {_heat_in_words(findings)}</p>"
         f'<div class="scroll"><table class="models"><thead><tr>{heads}</tr></thead>'
         f"<tbody>{models}</tbody></table></div>"

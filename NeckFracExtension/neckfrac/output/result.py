@@ -8,8 +8,9 @@ from typing import Any
 
 from ..findings import Findings
 from .boxes import LEVEL, match_boxes, tell_boxes
-from .hierarchy import folder_of, place, remove_nodes
+from .hierarchy import folder_of, place
 from .measurement_lines import KEY, match_lines, tell_lines
+from .placement import placement_kept
 from .probabilities import fill_table
 from .scene_nodes import SceneNodes
 
@@ -29,8 +30,9 @@ def show_findings(scene: Any, nodes: SceneNodes, findings: Findings) -> None:
     """Make the boxes, the table and the text of a result say what `findings` say."""
     import slicer
 
-    nodes.rois = match_boxes(scene, findings, nodes.rois)
-    nodes.lines = match_lines(scene, findings, nodes.lines)
+    with placement_kept(scene):
+        nodes.rois = match_boxes(scene, findings, nodes.rois)
+        nodes.lines = match_lines(scene, findings, nodes.lines)
     fill_table(nodes.table, findings)
     nodes.text.SetText(json.dumps(findings.to_dict()))
     nodes.text.SetAttribute(FINDINGS, "1")
@@ -84,25 +86,3 @@ def findings_in(nodes: SceneNodes) -> Findings:
 def _findings_of(text: str) -> Findings:
     """The findings of a text, read once a change: every part of a panel asks for them at each of its updates."""
     return Findings.from_dict(json.loads(text))
-
-
-def retire_result(scene: Any, nodes: SceneNodes, kept: Any = None) -> None:
-    """Let a result be one no more: its nodes stay, hidden and named as former. kept: what goes on to be used."""
-    for node in nodes.all():
-        if node in (kept, nodes.volume) or node.GetAttribute(RESULT) is None:
-            continue
-        node.RemoveAttribute(RESULT)
-        node.RemoveAttribute(FINDINGS)
-        node.SetAttribute(FORMER, "1")
-        node.SetName(scene.GenerateUniqueName(f"{node.GetName()} (former)"))
-        if node.IsA("vtkMRMLDisplayableNode") and node.GetDisplayNode() is not None:
-            node.GetDisplayNode().SetVisibility(False)
-
-
-def remove_result(scene: Any, nodes: SceneNodes, kept: Any = None) -> None:
-    """Remove what a result made, and what shows it. kept: a segmentation that goes on to be used."""
-    import slicer
-
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(scene)
-    own = (node for node in nodes.all() if node is not kept and node.GetAttribute(RESULT) is not None)
-    remove_nodes(scene, hierarchy, own)

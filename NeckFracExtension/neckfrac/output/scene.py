@@ -5,6 +5,7 @@ The scene is an argument: the same lines serve Slicer, the command line and the 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from ..findings import Analysis
 from .all_or_nothing import all_or_nothing
 from .hierarchy import arrange
 from .mrml import image, ras_affine
-from .result import mark, remove_result, result_of, retire_result, show_findings
+from .outputs import Outputs, fill, put_aside
+from .result import mark, result_of, show_findings
 from .scene_nodes import SceneNodes
 from .segments import add_segmentation
 
@@ -31,19 +33,21 @@ def populate_scene(
     progress: Progress | None = None,
     volume_node: Any = None,
     segmentation_node: Any = None,
-    keep_earlier: bool = False,
+    outputs: Outputs | None = None,
 ) -> SceneNodes:
     """Add CT and segmentation (unless their nodes are given), boxes, heat map, table and findings to a scene.
 
-    They take the place of an earlier result of the same CT, whose nodes go, but not a segmentation that is given;
-    with keep_earlier they stay, hidden, as nodes that belong to no result any more. T1
-    and the skull base come as two more segments, hidden, when the analysis has them. Where the levels' names are
+    outputs: the nodes that they go into, which `outputs.is_usable` finds fit; what an earlier result of the same CT has
+    beside these stays, hidden, as nodes that belong to no result any more. None: they take the place of the earlier
+    result, but not of a segmentation that was given.
+    T1 and the skull base come as two more segments, hidden, when the analysis has them. Where the levels' names are
     uncertain, boxes and table say what else they could be; segments keep their names, for other programs.
     Everything lies under the patient and study in the subject hierarchy. When anything goes wrong, what was
     added is removed again.
     """
     nodes = SceneNodes(volume=volume_node, segmentation=segmentation_node)
     earlier = result_of(scene, volume_node) if volume_node is not None else None
+    chosen = Outputs.of(earlier) if outputs is None else outputs
 
     def step(fraction: float) -> None:
         if progress is not None:
@@ -64,9 +68,10 @@ def populate_scene(
         step(0.9)
         arrange(hierarchy, nodes, analysis.findings)
         show_findings(scene, nodes, analysis.findings)
+    # From here on nothing is computed that could fail.
+    fill(scene, hierarchy, nodes, chosen if segmentation_node is None else replace(chosen, segmentation=None))
     if earlier is not None:
-        put_aside = retire_result if keep_earlier else remove_result
-        put_aside(scene, earlier, kept=nodes.segmentation)
+        put_aside(scene, hierarchy, earlier, nodes, chosen)
     return nodes
 
 

@@ -33,7 +33,8 @@ def read_json(path: Path) -> Findings:
 def write_csv(findings: Findings, path: Path) -> None:
     """A row a level and one for the patient; box corners in mm, LPS; empty where nothing is known, or was rejected.
 
-    note: a reader's; in the patient's row, what must be known of the call.
+    note: a reader's; in the patient's row, what must be known of the call. review_completed: when a reader called the
+    review of all levels complete, ISO 8601 in UTC; the same in each row, empty when none has.
     alternative_levels: what else the row's vertebra could be, likeliest first, "C4 C2". names_certain: yes or no,
     and names_probability: both of the chain of levels, so the same in each row.
     """
@@ -42,17 +43,19 @@ def write_csv(findings: Findings, path: Path) -> None:
     corners = [f"box_{end}_{axis}_mm" for end in ("lower", "upper") for axis in "xyz"]
     header = ["level", "alternative_levels", "names_certain", "names_probability"]
     header += ["status", "probability", "threshold", "severity", "share_in_view", "review", "note", *corners, *members]
+    header.append("review_completed")
     named = ["yes" if naming.certain else "no", _number(naming.probability)]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         for level in findings.levels:
             alternatives = " ".join(naming.alternatives_of(level.level))
-            writer.writerow([level.level, alternatives, *named, *_row(findings, level, members)])
+            row = [level.level, alternatives, *named, *_row(findings, level, members)]
+            writer.writerow([*row, findings.review_completed])
         values = [_number(findings.patient_members.get(name)) for name in members]
         patient = [_number(findings.patient_probability), _number(findings.patient_threshold)]
         said = [findings.patient_status, *patient, "", "", "", findings.note_on_call()]
-        writer.writerow(["patient", "", *named, *said, *[""] * 6, *values])
+        writer.writerow(["patient", "", *named, *said, *[""] * 6, *values, findings.review_completed])
 
 
 def _row(findings: Findings, level: VertebraFinding, members: list[str]) -> list[str]:

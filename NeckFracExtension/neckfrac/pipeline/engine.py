@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..bundles.library import ENSEMBLE_FILE, SPINE, ensemble_file, installed, model_folders
 from ..errors import InputError
-from ..members import takes_batches
 from .combine import Ensemble
 
 if TYPE_CHECKING:
@@ -101,6 +100,8 @@ class Networks:
 
     def _in_batches(self, name: str) -> bool:
         """Whether a step, or a member, shows its network many images at a time."""
+        from ..members import takes_batches  # imports PyTorch
+
         return name == "segment" or name not in SPINE and takes_batches(self.bundles[name].step)
 
     def arguments(self, name: str) -> dict[str, Any]:

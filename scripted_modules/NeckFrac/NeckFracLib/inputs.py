@@ -45,13 +45,19 @@ def ownNodes():
     return found
 
 
-def hideOwnNodes(*selectors):
-    """Take our own nodes off the lists of these qMRMLNodeComboBoxes."""
-    hidden = ownNodes()
+def hideOwnNodes(*selectors, also=()):
+    """Take our own nodes off the lists of these qMRMLNodeComboBoxes. also: what will be one, or None."""
+    hidden = [*ownNodes(), *(node.GetID() for node in also if node is not None)]
+    hidden = list(dict.fromkeys(hidden))
     for selector in selectors:
-        model = selector.sortFilterProxyModel()
-        if sorted(model.hiddenNodeIDs) != sorted(hidden):
-            model.hiddenNodeIDs = hidden
+        hide(selector, hidden)
+
+
+def hide(selector, identifiers):
+    """Take these nodes, and no others, off the list of a qMRMLNodeComboBox."""
+    model = selector.sortFilterProxyModel()
+    if sorted(model.hiddenNodeIDs) != sorted(identifiers):
+        model.hiddenNodeIDs = identifiers
 
 
 def _isInput(node):

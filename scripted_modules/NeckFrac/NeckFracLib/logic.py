@@ -5,6 +5,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from . import hand_over
+from . import outputs as whereTo
 from .job_runner import JobError, JobRun, JobRunner
 from .parameter_node import NeckFracParameterNode
 from .results import Results
@@ -57,18 +58,20 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
         leaveOut=(),
         segmentationNode=None,
         explanation=None,
-        keepFormer=False,
+        outputs=None,
     ):
-        """Analyze a CT volume and fill the scene; the result takes the place of an earlier one of the same volume.
+        """Analyze a CT volume and fill the scene.
 
         operatingPoint: sensitive, balanced or specific. device: auto, cpu or cuda.
         onProgress(stage, fraction) and onFinished(run) are called on the main thread.
         leaveOut: members of the ensemble that are not asked, by name.
         segmentationNode: C1 to C7 that are segmented already, taken as they are; None: they are segmented.
         explanation: what draws the heat map: heat (the networks' own), grad-cam or smooth-grad.
-        keepFormer: an earlier result of the volume stays in the scene, as nodes of its own.
+        outputs: the nodes that the result goes into (`neckfrac.output.outputs.Outputs`); what an earlier result has
+        beside them stays, as former. None: those of the earlier result, if there is one.
         Returns the nodes, or with waitForCompletion=False the AnalysisRun at once.
-        Raises ValueError for a volume or segmentation that can't be used, JobError for a run without a result.
+        Raises ValueError for a volume, a segmentation or outputs that can't be used, JobError for a run without a
+        result.
         """
         run = self.begin(
             volumeNode,
@@ -79,7 +82,7 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
             leaveOut,
             segmentationNode,
             explanation,
-            keepFormer,
+            outputs,
         )
         if not waitForCompletion:
             self.jobs.follow()
@@ -97,10 +100,12 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
         leaveOut=(),
         segmentationNode=None,
         explanation=None,
-        keepFormer=False,
+        outputs=None,
     ):
         """Start what `process` does; the AnalysisRun, which `jobs.wait` or `jobs.follow` brings to its end."""
         reason = hand_over.reasonAgainst(volumeNode)
+        if outputs is not None and not reason:
+            reason = whereTo.reasonAgainst(outputs, volumeNode)
         if reason:
             raise ValueError(reason)
         labels = None
@@ -114,7 +119,7 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
             lambda folder: hand_over.analyzeArguments(
                 volumeNode, folder, operatingPoint, device, leaveOut, labels, explanation
             ),
-            lambda run: self._fillScene(run, volumeNode, affine, segmentationNode, keepFormer),
+            lambda run: self._fillScene(run, volumeNode, affine, segmentationNode, outputs),
             onProgress,
             onFinished=onFinished,
             run=AnalysisRun,
@@ -128,7 +133,7 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
         """Stop everything: the job, the worker, the timer."""
         self.jobs.close()
 
-    def _fillScene(self, run, volumeNode, affine, segmentationNode, keepFormer):
+    def _fillScene(self, run, volumeNode, affine, segmentationNode, outputs):
         """Put the findings into the scene; what fails leaves it as it was. What readers said of it is kept."""
         from dataclasses import replace
 
@@ -137,6 +142,11 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
         for node in filter(None, (volumeNode, segmentationNode)):
             if slicer.mrmlScene.GetNodeByID(node.GetID() or "") is not node:
                 raise JobError(_("The volume was removed from the scene while it was analyzed."), "scene")
+        if outputs is not None:
+            outputs = whereTo.present(outputs)
+            reason = whereTo.reasonAgainst(outputs, volumeNode)  # somebody may have filled one meanwhile
+            if reason:
+                raise JobError(reason, "scene")
         analysis = hand_over.readAnalysis(run.folder, affine)
         before = self.results.of(volumeNode)
         if before:
@@ -146,7 +156,7 @@ class NeckFracLogic(ScriptedLoadableModuleLogic):
             analysis,
             volume_node=volumeNode,
             segmentation_node=segmentationNode,
-            keep_earlier=keepFormer,
+            outputs=outputs,
         )
         run.findings = analysis.findings
         self.results.forget()

@@ -7,6 +7,7 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from . import view
+from .errors_shown import shownErrors
 from .hand_over import rasPoint
 from .section import Section
 
@@ -155,7 +156,7 @@ class MeasurementsSection(Section, VTKObservationMixin):
     @vtk.calldata_type(vtk.VTK_INT)
     def _onPointMoved(self, caller, event, index=None):
         key = caller.GetAttribute("NeckFrac.Measurement").rpartition(" ")[0]
-        with slicer.util.tryWithErrorDisplay(_("The measurement could not be kept.")):
+        with shownErrors(_("The measurement could not be kept.")):
             self.logic.results.moveMeasurement(self._volume, key)
         self._onChanged()
 

@@ -3,7 +3,7 @@
 import enum
 from typing import Annotated
 
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLTableNode
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
@@ -62,7 +62,8 @@ class NeckFracParameterNode:
     explanation - what draws the heat map.
     leftOutModels - members of the ensemble that the next run leaves out, separated by commas (see models.py).
     keepMinutes - after how many idle minutes the process with the networks ends; 0: never.
-    keepFormerResult - whether an earlier result of the volume stays in the scene when a new one comes.
+    outputSegmentation, outputTable, outputHeat - the nodes that the next result goes into; None: new ones are made, and
+        those of an earlier result stay.
     showAnchors - whether T1 and the skull base are shown.
     showBoxes, showSegmentation, show3D, showHeat - what the views show of a result.
     heatOpacity - how strongly the heat map covers the CT, percent.
@@ -78,7 +79,9 @@ class NeckFracParameterNode:
     explanation: Explanation = Explanation.own
     leftOutModels: str = ""
     keepMinutes: Annotated[int, WithinRange(0, 240)] = 15
-    keepFormerResult: bool = False
+    outputSegmentation: vtkMRMLSegmentationNode
+    outputTable: vtkMRMLTableNode
+    outputHeat: vtkMRMLScalarVolumeNode
     showAnchors: bool = False
     showBoxes: bool = True
     showSegmentation: bool = True

@@ -2,9 +2,11 @@
 
 import qt
 
+# The text stands above the bar, not on it: no color of text is read on all colors that a bar may have.
+HEIGHT, TEXT_HEIGHT = 24, 18  # pixels
 STYLE = (
     "QProgressBar {{ border: none; background: transparent; text-align: right; color: palette({text}); }} "
-    "QProgressBar::chunk {{ background: {color}; }}"
+    f"QProgressBar::chunk {{{{ background: {{color}}; margin-top: {TEXT_HEIGHT}px; }}}}"
 )
 COLOR = "NeckFrac.Color"  # dynamic property of a bar
 UNCALLED = "#9aa5b1"
@@ -25,7 +27,7 @@ def showBar(table, row, column, probability, color, tip):
     if bar is None:
         bar = qt.QProgressBar()
         bar.setRange(0, 1000)
-        bar.setMaximumHeight(22)
+        bar.setMaximumHeight(HEIGHT)
         table.setCellWidget(row, column, bar)
     bar.setValue(0 if probability is None else round(1000 * on_scale(probability)))
     bar.setFormat(as_percent(probability) or "–")

@@ -10,8 +10,6 @@ from slicer.i18n import tr as _
 
 from .engine_path import ensureEngine
 
-COMPLETED = "NeckFrac.ReviewCompleted"  # attribute of a result's text node: when
-
 
 class Results:
     """Reads and changes the result of a CT in the scene. One Undo takes one review back."""
@@ -93,13 +91,15 @@ class Results:
     def completedAt(self, volumeNode):
         """When a reader has called the review of a result complete, ISO 8601 in UTC; "" when none has."""
         result = self.of(volumeNode)
-        return (result[0].text.GetAttribute(COMPLETED) or "") if result else ""
+        return result[1].review_completed if result else ""
 
     def setComplete(self, volumeNode, complete):
         """Stamp the review of a result as complete, or take the stamp off; a later change of it does so, too."""
-        nodes, _findings = self._needed(volumeNode)
+        nodes, findings = self._needed(volumeNode)
+        from dataclasses import replace
+
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        nodes.text.SetAttribute(COMPLETED, now if complete else None)
+        self._show(nodes, replace(findings, review_completed=now if complete else ""))
 
     def editBoxes(self, volumeNode, editable):
         """Let the reader move and resize the boxes, or keep them in place."""
@@ -138,9 +138,8 @@ class Results:
             if result is None:
                 continue
             nodes, findings = result
-            nodes.text.SetAttribute(COMPLETED, None)
             target.append((identifier, (findings.reviews, findings.measurements)))
-            findings = replace(findings, reviews=reviews, measurements=measurements)
+            findings = replace(findings, reviews=reviews, measurements=measurements, review_completed="")
             self._show(nodes, findings)
             return findings
         return None
@@ -152,10 +151,12 @@ class Results:
         return result
 
     def _change(self, volumeNode, nodes, before, after):
+        from dataclasses import replace
+
         if (after.reviews, after.measurements) != (before.reviews, before.measurements):
             self._done.append((volumeNode.GetID(), (before.reviews, before.measurements)))
             self._undone.clear()
-            nodes.text.SetAttribute(COMPLETED, None)
+            after = replace(after, review_completed="")  # whatever was changed, and however
             self._show(nodes, after)
         return after
 

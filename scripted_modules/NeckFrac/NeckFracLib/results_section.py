@@ -58,11 +58,11 @@ class ResultsSection(Section):
         ui.readingLayoutButton.connect("clicked(bool)", self._onReadingLayout)
         ui.boneWindowButton.connect("clicked(bool)", lambda checked=False: self._onWindow(view.BONE))
         ui.softTissueWindowButton.connect("clicked(bool)", lambda checked=False: self._onWindow(view.SOFT_TISSUE))
-        # The table has its width only once it is laid out; the chart is drawn after that, not amid it.
+        # The table has its width only once it is laid out; what follows it is drawn after that, not amid it.
         self._drawSoon = qt.QTimer()
         self._drawSoon.setSingleShot(True)
         self._drawSoon.setInterval(0)
-        self._drawSoon.connect("timeout()", self._showChart)
+        self._drawSoon.connect("timeout()", self._onResized)
         self._watcher = ResizeWatcher(self._drawSoon.start)
         table.installEventFilter(self._watcher)
 
@@ -144,6 +144,10 @@ class ResultsSection(Section):
         finally:
             self._filling = False
             self._showChart()
+
+    def _onResized(self):
+        results_table.fitColumns(self.ui.resultsTable)
+        self._showChart()
 
     def _showChart(self):
         """The levels in their order in the neck, however the table is sorted: what is broken together lies together."""

@@ -9,7 +9,9 @@ from .probability_bar import barColor, markBar, showBar
 
 LEVEL, PROBABILITY, THRESHOLD, SUSPICION, IN_VIEW, REVIEW = range(6)
 GREY = "#808080"
-BAR_WIDTH = 80  # pixels of the probability's column
+FIGURES = (THRESHOLD, IN_VIEW)  # one below the other, to the right
+COLUMNS = (LEVEL, PROBABILITY, THRESHOLD, SUSPICION, IN_VIEW, REVIEW)
+SCALES = (1.0, 0.95, 0.9, 0.85, 0.8)  # of the text, from what it is elsewhere to what can still be read
 
 
 def ordered(findings, byProbability):
@@ -39,19 +41,48 @@ def fillTable(table, findings, levels):
             PROBABILITY: "",
         }
         tip = reason or _("Click to show this level in all slices.")
+        if not reason and level.verdict == "cut":
+            tip = _("The scan cuts this level: what is missing of it may be fractured.")
         for column, text in texts.items():
             item = qt.QTableWidgetItem(text)
             item.setToolTip(_tip(column, level, findings) or tip)
+            if column in FIGURES:
+                item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
             if reason:
                 item.setForeground(qt.QBrush(qt.QColor(GREY)))
             table.setItem(row, column, item)
         if level.probability is not None:
             showBar(table, row, PROBABILITY, level.probability, barColor(level.severity), _members(level))
         elif table.cellWidget(row, PROBABILITY) is not None:
+            table.cellWidget(row, PROBABILITY).setVisible(False)  # Qt deletes it later, and draws it until then
             table.removeCellWidget(row, PROBABILITY)
     table.setColumnHidden(IN_VIEW, not any(map(_isCut, levels)))
-    table.resizeColumnsToContents()
-    table.setColumnWidth(PROBABILITY, BAR_WIDTH)
+    fitColumns(table)
+
+
+def fitColumns(table):
+    """Give each column the width that its content and its title need, and the last one what is left.
+
+    A panel is narrow: where that is more than there is, the text gets smaller, so that nothing has to be scrolled.
+    """
+    header, room = table.horizontalHeader(), table.viewport().width
+    for scale in SCALES:
+        font = qt.QFont(table.parentWidget().font)
+        if font.pointSizeF() > 0:
+            font.setPointSizeF(scale * font.pointSizeF())
+        else:  # a font may have been given in pixels
+            font.setPixelSize(round(scale * font.pixelSize()))
+        table.setFont(font)
+        header.setFont(font)
+        for bar in filter(None, (table.cellWidget(row, PROBABILITY) for row in range(table.rowCount))):
+            bar.setFont(font)
+        table.resizeColumnsToContents()
+        # A bar wants to be wider than it must be.
+        table.setColumnWidth(PROBABILITY, header.sectionSizeHint(PROBABILITY))
+        spare = room - sum(table.columnWidth(column) for column in COLUMNS)
+        if spare >= 0:
+            break
+    table.setColumnWidth(REVIEW, table.columnWidth(REVIEW) + max(spare, 0))
 
 
 def markChosen(table):
@@ -65,7 +96,7 @@ def markChosen(table):
 def suspicion(level):
     """How much a level is suspected to be fractured, in a word or two."""
     called = {"low": _("low"), "medium": _("moderate"), "high": _("high")}
-    told = {"negative": _("none found"), "cut": _("cut by the scan"), "not seen": _("not seen")}
+    told = {"negative": _("none found"), "cut": _("cut off"), "not seen": _("not seen")}
     return called.get(level.severity) or told.get(level.verdict, "")
 
 

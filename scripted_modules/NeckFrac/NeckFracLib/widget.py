@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
-from . import hand_over, inputs, install, models, stages, view
+from . import hand_over, inputs, install, models, outputs, stages, view
 from .batch_section import BatchSection
 from .engine_path import ensureEngine
 from .errors_shown import shownErrors
@@ -39,6 +39,7 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._checking = False  # the installation is being checked
         self._missing = []
         self._doubts = (None, [])  # (volume's ID and time, what speaks against it)
+        self._outputsOf = None  # the ID of the volume that the outputs were chosen for
 
     def setup(self):
         """Called when the panel is first needed, not always by a user: what is heavy is started in `enter`."""
@@ -55,7 +56,8 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.export = self._addSection(ExportSection, onChanged=self.update)
         self.batch = self._addSection(BatchSection, onChanged=self.update)
         self.models = self._addSection(ModelsSection, onChanged=self.update)
-        self.ui.sections.layout().setContentsMargins(0, 0, 0, 0)
+        for inner in (uiWidget, self.ui.sections):  # the panel around them has margins
+            inner.layout().setContentsMargins(0, 0, 0, 0)
         uiWidget.setMRMLScene(slicer.mrmlScene)
 
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
@@ -150,6 +152,8 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             likely = inputs.likelyVolume()
             if likely:
                 self._parameterNode.inputVolume = likely
+        # While a scene is read its references lead nowhere yet, and the selectors have shown that.
+        self._parameterNode.parameterNode.Modified()
 
     def setParameterNode(self, parameterNode, quietly=False):
         """Show and observe `parameterNode` (None: nothing). quietly: the panel goes and needs no update.
@@ -160,7 +164,7 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._followParameterNode(False)
             if self._connection:
                 self._connection.disconnect()
-            self._parameterNode, self._connection = parameterNode, None
+            self._parameterNode, self._connection, self._outputsOf = parameterNode, None, None
             for section in self.sections:
                 section.setParameterNode(parameterNode)
             if parameterNode:
@@ -187,23 +191,46 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Show what the parameter node, the scene and the logic say."""
         if self._parameterNode:
             self.logic.jobs.setIdleMinutes(self._parameterNode.keepMinutes)
-        inputs.hideOwnNodes(self.ui.inputSelector, self.ui.segmentationSelector, self.inspect.ui.referenceSelector)
+        self._followOutputs()
+        selectors = (self.ui.inputSelector, self.ui.segmentationSelector, self.inspect.ui.referenceSelector)
+        inputs.hideOwnNodes(*selectors, also=[self._parameterNode.outputHeat] if self._parameterNode else [])
         self._checkCanApply()
         self._showOutputs()
         for section in self.sections:
             section.update()
 
-    def _showOutputs(self):
-        """Name the nodes that Apply would make, or replace."""
+    def _followOutputs(self):
+        """Offer the nodes that a result can go into.
+
+        For another volume they are those of its result; what the reader chose for this one stays.
+        """
         node = self._parameterNode
+        if node is None or node.inputVolume is None:
+            return
+        identifier = node.inputVolume.GetID()
+        before, self._outputsOf = self._outputsOf, identifier
+        self._offerOutputs()  # before one is chosen: a selector takes no node that it hides
+        if before not in (None, identifier):
+            result = self.logic.results.of(node.inputVolume)
+            outputs.choose(node, result[0] if result else None)
+            self._offerOutputs()
+
+    def _offerOutputs(self):
+        ui, node = self.ui, self._parameterNode
+        inputs.hide(ui.outputSegmentationSelector, outputs.unusable("segmentation", node))
+        inputs.hide(ui.outputTableSelector, outputs.unusable("table", node))
+        inputs.hide(ui.outputHeatSelector, outputs.unusable("heat", node))
+
+    def _showOutputs(self):
+        """Tell what Apply would do with the chosen outputs."""
+        node, ui = self._parameterNode, self.ui
+        idle, given = not self.logic.isRunning, node is not None and node.inputSegmentation is not None
+        ui.outputSegmentationSelector.setEnabled(idle and not given)
+        ui.outputTableSelector.setEnabled(idle)
+        ui.outputHeatSelector.setEnabled(idle)
         result = self.logic.results.of(node.inputVolume) if node else None
-        if result is None:
-            text = _("New: segmentation, boxes, heat map and table.")
-        else:
-            parts = (result[0].segmentation, result[0].heat, result[0].table)
-            names = ", ".join(part.GetName() for part in parts if part is not None)
-            text = (_("Kept: {names}.") if node.keepFormerResult else _("Replaced: {names}.")).format(names=names)
-        self.ui.outputsLabel.setText(text)
+        told = outputs.inWords(outputs.chosen(node), result and result[0], node.inputSegmentation) if node else ""
+        ui.outputsLabel.setText(told)
 
     def _checkCanApply(self):
         """Enable Apply when it would work; its tooltip says what it does or why it can't."""
@@ -222,6 +249,8 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             button.setToolTip(_("Stop the analysis; the scene stays as it is."))
             button.setEnabled(True)
             return
+        if not reason and node:
+            reason = outputs.reasonAgainst(outputs.chosen(node), volume)
         if not reason and self._checking:
             reason = _("The installation is being checked.")
         if not reason and self._missing:
@@ -301,7 +330,7 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 leaveOut=models.leftOut(self._parameterNode.leftOutModels),
                 segmentationNode=segmentationNode,
                 explanation=self._parameterNode.explanation.value,
-                keepFormer=self._parameterNode.keepFormerResult,
+                outputs=outputs.chosen(self._parameterNode),
             )
             self._showProgress(_("Starting…"), 0)
         self.update()
@@ -321,8 +350,11 @@ class NeckFracWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._showProgress(_("No result: {reason}").format(reason=run.error), 0)
             logging.error("NeckFrac: %s (%s)", run.error, run.error.kind)
             slicer.util.errorDisplay(self._advice(run.error), windowTitle=_("NeckFrac"))
+        shown = run.error is None and self._parameterNode and self._parameterNode.inputVolume is run.nodes.volume
+        if shown:
+            outputs.choose(self._parameterNode, run.nodes)  # the next run fills them again, unless the reader says else
         self.update()
-        if run.error is None and self._parameterNode and self._parameterNode.inputVolume is run.nodes.volume:
+        if shown:
             self.results.showLikeliest()
 
     def onInstallButton(self, checked=False):
