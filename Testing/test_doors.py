@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from neckfrac import jobs
+from neckfrac. import Desk
 from neckfrac.errors import InputError
 from neckfrac.intake.study import read_study
 from neckfrac.progress import Progress
@@ -69,7 +70,7 @@ def by_panel(folder, path):
                "result": str(folder / "result")}  # fmt: skip
     engine = StandInEngine()
     with pytest.raises(Seen):
-        jobs.analyze(request, jobs.Desk(Progress(), lambda options: engine, lambda event: None))
+        jobs.analyze(request, Desk(Progress(), lambda options: engine, lambda event: None))
     return engine.study
 
 

@@ -66,13 +66,11 @@ def read_study(source: Source, *, series: str | None = None, progress: Progress 
         else:
             found = _dicom_series(paths, name, progress, 0.3)
             chosen, warnings = choose(found, None if series is None else str(series))
-            slices = chosen.usable_stack
-            identity = _identity(slices, name)
             with _naming(chosen.summary):
-                volume, slices, mixed = _dicom_volume(slices, progress)
+                volume, slices, mixed = _dicom_volume(chosen.usable_stack, progress)
                 warnings = [*warnings, *mixed, *slices.warnings, *_passed_over(paths, found)]
                 warnings = [*warnings, *check_volume(volume, values=True)]
-            gaps = slices.geometry.gaps
+            identity, gaps = _identity(slices, name), slices.geometry.gaps
     progress.step(1.0)
     return Study(volume, identity, tuple(dict.fromkeys(warnings)), gaps)
 
