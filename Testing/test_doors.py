@@ -69,7 +69,7 @@ def by_panel(folder, path):
                "result": str(folder / "result")}  # fmt: skip
     engine = StandInEngine()
     with pytest.raises(Seen):
-        jobs.analyze(request, jobs.Desk(Progress(), lambda options: engine, lambda event: None))
+        jobs.analyze(request, jobs.JobContext(Progress(), lambda options: engine, lambda event: None))
     return engine.study
 
 
