@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from neckfrac import jobs
-from neckfrac. import Desk
 from neckfrac.errors import InputError
 from neckfrac.intake.study import read_study
 from neckfrac.progress import Progress
@@ -70,7 +69,7 @@ def by_panel(folder, path):
                "result": str(folder / "result")}  # fmt: skip
     engine = StandInEngine()
     with pytest.raises(Seen):
-        jobs.analyze(request, Desk(Progress(), lambda options: engine, lambda event: None))
+        jobs.analyze(request, jobs.JobContext(Progress(), lambda options: engine, lambda event: None))
     return engine.study
 
 
