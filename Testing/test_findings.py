@@ -25,10 +25,9 @@ from neckfrac.findings import (
     Review,
     StudyIdentity,
     VertebraFinding,
-    as_figure,
-    on_scale,
     severity,
 )
+from neckfrac.formatting import as_figure, on_scale
 from output_case import UNCERTAIN, make_analysis, with_naming
 
 probability = st.floats(0, 1)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from . import __version__
 from .errors import Cancelled, InputError, NeckFracError, first_line
-from .findings import as_text
+from .formatting import as_text
 from .intake.many import FoundStudy
 from .marks import is_result
 from .options import AnalysisOptions

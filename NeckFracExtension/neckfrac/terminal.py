@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from . import DISCLAIMER
-from .findings import NOT_SEEN, POSITIVE, Findings, as_figure
+from .findings import NOT_SEEN, POSITIVE, Findings
+from .formatting import as_figure
 from .progress import Progress
 from .workspace import remove_unfinished
 

@@ -50,7 +50,7 @@ def test_where_nothing_is_found_the_slices_stand_in_the_middle_of_the_neck_and_n
     [(0.87, "87.0 %"), (0.0034, "0.3 %"), (0.0001, "<0.1 %"), (0.99996, ">99.9 %"), (None, ""), (1.0, ">99.9 %")],
 )
 def test_probabilities_are_percent_with_one_decimal(probability, text):
-    from neckfrac.findings import as_percent
+    from neckfrac.formatting import as_percent
 
     assert as_percent(probability) == text
 

@@ -7,7 +7,8 @@ import pytest
 pytest.importorskip("slicer")
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 
-from neckfrac.findings import Findings, Naming, StudyIdentity, VertebraFinding, on_scale  # noqa: E402
+from neckfrac.findings import Findings, Naming, StudyIdentity, VertebraFinding
+from neckfrac.formatting import on_scale  # noqa: E402
 from PySide6 import QtGui  # noqa: E402
 from slicer_double.section import World  # noqa: E402
 from slicer_double.whole_panel import Panel  # noqa: E402

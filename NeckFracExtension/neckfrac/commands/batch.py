@@ -68,7 +68,8 @@ def show_worklist(worklist: Worklist) -> None:
     from rich.table import Table
 
     from .. import DISCLAIMER
-    from ..findings import POSITIVE, as_figure
+    from ..findings import POSITIVE
+    from ..formatting import as_figure
     from ..output.worklist import CSV
 
     console = Console()

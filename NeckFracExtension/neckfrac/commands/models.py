@@ -33,7 +33,7 @@ def models_list(
     from rich.markup import escape
 
     from ..bundles.library import model_folders, survey
-    from ..findings import as_text
+    from ..formatting import as_text
 
     console, entries, folders = Console(), survey(models), model_folders(models)
     if as_json:

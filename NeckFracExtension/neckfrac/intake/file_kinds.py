@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import InputError
-from ..findings import as_text
+from ..formatting import as_text
 from ..marks import written_files
 
 _SPECIAL = (

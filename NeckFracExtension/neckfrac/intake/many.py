@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from ..findings import as_text
 from ..folder_lock import entries
+from ..formatting import as_text
 from ..marks import WORKLIST, is_result
 from ..progress import Progress
 from .dicom_headers import looks_like_dicom, quiet_pydicom

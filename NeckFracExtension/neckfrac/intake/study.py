@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import InputError
-from ..findings import StudyIdentity, as_text
+from ..findings import StudyIdentity
+from ..formatting import as_text
 from ..progress import Progress
 from ..volume import CTVolume, Gap
 from .archive import unpacked

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..findings import ADDED, CONFIRMED, Box, Findings, VertebraFinding, as_percent, suspicion_in_words
+from ..findings import ADDED, CONFIRMED, Box, Findings, VertebraFinding
+from ..formatting import as_percent, suspicion_in_words
 from .hierarchy import remove_nodes
 from .mrml import LPS_TO_RAS
 

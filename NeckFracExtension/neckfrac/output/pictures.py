@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..anatomy import LEVEL_BY_NAME, LEVELS
-from ..findings import NOT_SEEN, POSITIVE, Analysis, Findings, VertebraFinding, as_figure, on_scale
+from ..findings import NOT_SEEN, POSITIVE, Analysis, Findings, VertebraFinding
+from ..formatting import as_figure, on_scale
 from .boxes import SEVERITY_COLORS
 from .images import INK, frame, write, write_plate
 from .planes import Plane, compose, gray, overlay

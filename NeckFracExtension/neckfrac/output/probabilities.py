@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..findings import Findings, suspicion_in_words
+from ..findings import Findings
+from ..formatting import suspicion_in_words
 from .mrml import table_of
 
 TEXTS = ("Level", "Call", "Suspicion", "Review", "Note")

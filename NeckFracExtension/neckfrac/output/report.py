@@ -7,7 +7,8 @@ from html import escape
 import numpy as np
 
 from .. import DISCLAIMER, __version__
-from ..findings import NOT_SEEN, POSITIVE, Analysis, Findings, VertebraFinding, as_figure, on_scale, suspicion_in_words
+from ..findings import NOT_SEEN, POSITIVE, Analysis, Findings, VertebraFinding
+from ..formatting import as_figure, on_scale, suspicion_in_words
 from .boxes import SEVERITY_COLORS
 from .images import data_url
 from .planes import Plane, gray, overlay

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import select
 
 from .. import DISCLAIMER
-from ..findings import POSITIVE, Findings, as_figure
+from ..findings import POSITIVE, Findings
+from ..formatting import as_figure
 from .database import deliveries
 from .models import Prediction, StudyView
 from .service import Service

@@ -168,7 +168,7 @@ class BatchSection(Section):
     def _tooltip(self, row):
         if row.error:
             return row.error
-        from neckfrac.findings import as_percent
+        from neckfrac.formatting import as_percent
 
         lines = [_("Double-click to open the result's scene.")]
         if row.level:

@@ -99,7 +99,7 @@ class InspectSection(Section):
             table.setRowCount(0)
             table.setColumnCount(1)
             return
-        from neckfrac.findings import as_percent
+        from neckfrac.formatting import as_percent
 
         columns, rows = inspection.memberTable(findings)
         self._members = [place for _name, _values, place in rows]

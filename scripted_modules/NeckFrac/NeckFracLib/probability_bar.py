@@ -21,7 +21,7 @@ def barColor(severity):
 
 def showBar(table, row, column, probability, color, tip):
     """On a scale of odds: at a low prevalence most are small, and on an even scale none could be told from another."""
-    from neckfrac.findings import as_percent, on_scale
+    from neckfrac.formatting import as_percent, on_scale
 
     bar = table.cellWidget(row, column)
     if bar is None:

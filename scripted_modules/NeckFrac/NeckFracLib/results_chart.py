@@ -69,7 +69,7 @@ def showChart(label, findings, levels, chosen, width):
 
 def inWords(bars):
     """What the chart shows, a line a bar."""
-    from neckfrac.findings import as_percent
+    from neckfrac.formatting import as_percent
 
     lines = [_("Probability of a fracture; the short line is the threshold, colored bars reach it.")]
     for bar in bars:
@@ -121,7 +121,7 @@ def _paintAll(painter, bars, chosen, width, color):
 
 def _height(probability, bottom):
     """The y of a probability on the scale of odds."""
-    from neckfrac.findings import on_scale
+    from neckfrac.formatting import on_scale
 
     return round(bottom - on_scale(probability) * (bottom - TOP))
 
@@ -140,7 +140,7 @@ def _paintScale(painter, width, bottom, color, faint):
 
 def _paintBar(painter, bar, left, slot, bottom, color, faint):
     """The bar, its figure and its threshold; an empty, hatched slot for what was not seen."""
-    from neckfrac.findings import as_percent
+    from neckfrac.formatting import as_percent
 
     thickness = min(slot - 10, 26)
     x = left + (slot - thickness) // 2

@@ -27,7 +27,7 @@ def fillTable(table, findings, levels):
 
     How much of a level is in view has a column only when the scan's edge cuts one.
     """
-    from neckfrac.findings import as_percent
+    from neckfrac.formatting import as_percent
 
     table.setRowCount(len(levels))
     for row, level in enumerate(levels):
@@ -115,7 +115,7 @@ def reasonNotSeen(level):
 
 def summary(findings):
     """What came out, in a sentence; the highest level when nothing is called."""
-    from neckfrac.findings import as_percent
+    from neckfrac.formatting import as_percent
 
     if findings.patient_status == "not seen":
         return _("No cervical vertebra was recognized in this volume.")
@@ -175,7 +175,7 @@ def _tip(column, level, findings):
 
 def _members(level):
     """What each network says of a level, a line each."""
-    from neckfrac.findings import as_percent
+    from neckfrac.formatting import as_percent
 
     lines = [f"{name}: {as_percent(value)}" for name, value in sorted(level.members.items())]
     return "\n".join([_("Threshold: {threshold}").format(threshold=as_percent(level.threshold)), *lines])

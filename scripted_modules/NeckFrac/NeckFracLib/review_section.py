@@ -96,7 +96,7 @@ class ReviewSection(Section, VTKObservationMixin):
                 self.addObserver(roi, slicer.vtkMRMLMarkupsNode.PointEndInteractionEvent, self._onBoxMoved)
 
     def _words(self, findings, level, review):
-        from neckfrac.findings import as_percent
+        from neckfrac.formatting import as_percent
 
         name = findings.naming.either(level.level)
         said = {"confirmed": _("confirmed"), "rejected": _("rejected"), "added": _("added by the reader")}
