@@ -314,7 +314,7 @@ def test_the_command_adds_lists_and_removes(world, published, tmp_path, capsys, 
     assert code == 0 and "tiny-sagittal 0.0.1: added to" in told
     code, _, errors = command("add", archive)
     assert code == 2 and "already" in errors and "--replace" in errors
-    code, told, _ = command("list")
+    code, told, _ = command("list", "--long")
     assert code == 0 and "tiny-sagittal" in told and "Apache-2.0" in told and str(world[1]) in told
     code, told, _ = command("verify")
     assert code == 0 and told.count("as published") == 5

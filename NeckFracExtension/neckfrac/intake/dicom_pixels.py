@@ -21,6 +21,7 @@ HIGHEST = 32767  # int16
 # becomes air as all that lies there.
 HIGHEST_TISSUE = 3071.0  # HU; the most that 12 bits hold
 SAMPLED, PADDINGS, MOST_LOW = 4, 3, 0.02  # rows and columns; values; share; noise alone reaches as low in fewer
+AIR_UNTIL = -850  # HU; air with its noise
 THIN = 1e-3  # of a neck's voxels are air or fat, at least; noise alone reaches fewer
 
 
@@ -47,7 +48,7 @@ def decode(frames: Sequence[Frame], progress: Progress, begin: float = 0.0, end:
                 voxels = np.empty(shape, dtype=np.int16)
             voxels[number] = to_hu(stored, frame)
             low += _below_air(stored, frame)
-    _check_air(low, voxels.size // SAMPLED**2, frames[0])
+    _check_air(low, voxels[:, ::SAMPLED, ::SAMPLED], frames[0])
     check_intercepts(voxels, frames)
     if any(frame.slope is None or frame.intercept is None for frame in frames):
         _check_unscaled(voxels, frames[0])
@@ -62,10 +63,15 @@ def _below_air(stored: np.ndarray, frame: Frame) -> Counter[float]:
     return Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
 
 
-def _check_air(low: Counter[float], sampled: int, frame: Frame) -> None:
-    """Raise InputError where much lies far below air and has noise, unlike padding, which has a few values."""
+def _check_air(low: Counter[float], sampled: np.ndarray, frame: Frame) -> None:
+    """Raise InputError where much lies far below air and has noise, unlike padding, which has a few values.
+
+    Padding that was compressed with losses has noise, too; then the air itself lies where it should. sampled: HU of
+    the voxels that `low` was counted among.
+    """
     air = sum(low.values()) - sum(count for _, count in low.most_common(PADDINGS))
-    if air > MOST_LOW * sampled:
+    rightly = np.count_nonzero((sampled > AIR) & (sampled < AIR_UNTIL))
+    if air > MOST_LOW * sampled.size and rightly < air:
         raise InputError(
             f"Air lies below {AIR_TOO_LOW} HU instead of near -1000: the scale is wrong.",
             where=frame.where,
