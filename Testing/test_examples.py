@@ -39,7 +39,7 @@ def run(monkeypatch, capsys):
 
     def run(name, *arguments):
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        monkeypatch.setattr(api, "_WARM", api._WarmEngine())
+        monkeypatch.setattr(api, "_WARM", api.WarmEngine())
         capsys.readouterr()
         runpy.run_path(str(EXAMPLES / name), run_name="__main__")
         return capsys.readouterr().out

@@ -14,7 +14,7 @@ LAYERS = (
     ("bundles",),
     ("members", "pipeline"),  # a member uses the steps' grids and crops; the pipeline runs the members
     ("comparison", "output"),
-    ("api", "jobs", "study_job", "batch", "worker", "terminal", "demo", "server"),
+    ("api", "warm_engine", "jobs", "study_job", "batch", "worker", "terminal", "demo", "server"),
     ("commands",),
     ("cli",),
 )  # fmt: skip

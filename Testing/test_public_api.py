@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(autouse=True)
 def cold(monkeypatch):
     """No networks are kept from another test, nor for one."""
-    monkeypatch.setattr(api, "_WARM", api._WarmEngine())
+    monkeypatch.setattr(api, "_WARM", api.WarmEngine())
 
 
 @pytest.fixture

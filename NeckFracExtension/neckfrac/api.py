@@ -11,6 +11,7 @@ from .errors import InputError
 from .findings import Analysis
 from .intake.study import Source, Study, read_study
 from .options import AnalysisOptions
+from .warm_engine import WarmEngine
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,8 +95,8 @@ def analyze(
             )
     if engine is not None:
         return engine.analyze(loaded, options, labels=given, progress=progress)
-    with _WARM.lock:
-        return _WARM.engine(options).analyze(loaded, options, labels=given, progress=progress)
+    with _ONE_STUDY_AT_A_TIME:
+        return _WARM(options).analyze(loaded, options, labels=given, progress=progress)
 
 
 def write_result(
@@ -140,26 +141,5 @@ def _study(study: Source | Study, series: str | None, progress: Progress | None)
     return study
 
 
-class _WarmEngine:
-    """The networks of the last call. lock: held while they work, as an engine does one study at a time."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self._made_of: tuple[object, ...] = ()
-        self._engine: Engine | None = None
-
-    def engine(self, options: AnalysisOptions) -> Engine:
-        """The engine for these, loaded anew when they, or the bundles on disk, are others than the last time."""
-        from .bundles.library import model_folders, stamp
-        from .pipeline.analyze import Engine
-
-        arguments = options.engine_arguments()
-        made_of = (*arguments.values(), stamp(model_folders(options.models_dir)))
-        if self._engine is None or self._made_of != made_of:
-            self._engine = None  # the old networks go before the new ones come: both need not fit into memory
-            self._engine = Engine(**arguments)
-            self._made_of = made_of
-        return self._engine
-
-
-_WARM = _WarmEngine()
+_WARM = WarmEngine()
+_ONE_STUDY_AT_A_TIME = threading.Lock()  # as an engine works

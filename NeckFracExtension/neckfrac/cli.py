@@ -62,14 +62,14 @@ def analyze(
         from .intake.labels import read_labels
         from .intake.study import read_study
         from .output.dicom_source import source_of
-        from .pipeline.analyze import Engine
+        from .warm_engine import load_engine
 
         with progress.stage("Reading the study", until=0.08):
             source = study[0] if len(study) == 1 else study
             loaded = read_study(source, series=series, progress=progress)
             dicom_source = source_of(source, loaded.identity) if dicom else None
         with progress.stage("Loading the networks", until=0.12):
-            engine = Engine(**options.engine_arguments())
+            engine = load_engine(options)
         levels = None
         if labels:
             levels, warnings = read_labels(labels, loaded.volume)

@@ -29,11 +29,11 @@ from collections.abc import Callable, Iterable
 from typing import IO, Any
 
 from . import __version__
-from .bundles.library import model_folders, stamp
 from .errors import Cancelled, NeckFracError
 from .jobs import JOBS, EngineLike, JobContext
 from .options import AnalysisOptions
 from .progress import Progress
+from .warm_engine import WarmEngine, load_engine
 from .workspace import remove_unfinished
 
 log = logging.getLogger("neckfrac.worker")
@@ -44,13 +44,6 @@ SECONDS_BETWEEN_PROGRESS, LEAP = 0.05, 0.02
 SECONDS_BETWEEN_LOOKS = 1.0  # at how long nothing was asked
 
 EngineFactory = Callable[[AnalysisOptions], EngineLike]
-
-
-def default_engine(options: AnalysisOptions) -> EngineLike:
-    """The ensemble that the options name, on their device."""
-    from .pipeline.analyze import Engine
-
-    return Engine(**options.engine_arguments())
 
 
 def error_kind(error: BaseException) -> str:
@@ -75,13 +68,11 @@ def error_parts(error: BaseException) -> dict[str, str]:
 class Worker:
     """Reads requests on a thread, does the jobs on the calling thread, one after the other."""
 
-    def __init__(self, requests: Iterable[str], replies: IO[str], engine_factory: EngineFactory = default_engine):
-        self._requests, self._replies, self._engine_factory = requests, replies, engine_factory
+    def __init__(self, requests: Iterable[str], replies: IO[str], engine_factory: EngineFactory = load_engine):
+        self._requests, self._replies, self._warm_engine = requests, replies, WarmEngine(engine_factory)
         self._write_lock = threading.Lock()
         self._jobs: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._cancelled: dict[Any, threading.Event] = {}
-        self._engine: EngineLike | None = None
-        self._engine_options: tuple[Any, ...] | None = None
         self._idle_seconds: float | None = None
 
     def run(self) -> int:
@@ -180,19 +171,9 @@ class Worker:
             message = str(error) if kind in ("cancelled", "input") else f"{type(error).__name__}: {error}"
             self._fail(identifier, message, kind, error_parts(error))
             if kind == "memory":
-                self._engine = self._engine_options = None
+                self._warm_engine.forget()
         finally:
             self._cancelled.pop(identifier, None)
-
-    def _warm_engine(self, options: AnalysisOptions) -> EngineLike:
-        chosen = tuple(options.engine_arguments().values())
-        installed = stamp(model_folders(options.models_dir))  # networks that were added or removed since count, too
-        if self._engine is None or self._engine_options != (*chosen, installed):
-            # The old networks go before the new ones come, so that both never share the memory.
-            self._engine = None
-            self._engine = self._engine_factory(options)
-            self._engine_options = (*chosen, installed)
-        return self._engine
 
     def _reporter(self, identifier: Any) -> Callable[[str, float], None]:
         last: list[Any] = ["", 0.0, 0.0]
@@ -221,7 +202,7 @@ def reserve_stdout() -> IO[str]:
     return replies
 
 
-def main(engine_factory: EngineFactory = default_engine) -> int:
+def main(engine_factory: EngineFactory = load_engine) -> int:
     """Serve stdin and stdout."""
     replies = reserve_stdout()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")

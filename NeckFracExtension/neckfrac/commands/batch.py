@@ -10,7 +10,6 @@ import typer
 from .options import Device, Explain, Json, LeaveOut, Member, Models, OperatingPoint, Quiet, Threads
 
 if TYPE_CHECKING:
-    from ..options import AnalysisOptions
     from ..output.worklist import Worklist
 
 
@@ -43,17 +42,12 @@ def batch(
     with shown_progress(quiet=quiet, as_json=json_progress) as progress:
         from ..batch import analyze_batch, claimed_results
         from ..intake.many import find_studies
+        from ..warm_engine import load_engine
 
         with claimed_results(output):
             pass  # a place that can't be written is told before the search
         with progress.stage("Looking for studies", until=0.01):
             studies = find_studies(folder, progress)
-
-        def load_engine(options: AnalysisOptions):
-            from ..pipeline.analyze import Engine
-
-            return Engine(**options.engine_arguments())
-
         worklist = analyze_batch(studies, output, load_engine, options, again=again, progress=progress)
     if not quiet and not json_progress:
         show_worklist(worklist)

@@ -13,7 +13,7 @@ from ..progress import Progress
 from .checks import AIR_BELOW
 from .dicom_agreement import check_intercepts, padding_range, reading_of_most, without_unused_bits
 from .dicom_headers import Frame, known_syntax, quiet_pydicom
-from .hu_range import AIR_TOO_LOW
+from .hu_range import AIR_LIES_LOW, AIR_TOO_LOW
 
 AIR = -1024  # HU; nothing is thinner than air (-1000), so what lies lower is padding
 HIGHEST = 32767  # int16
@@ -73,7 +73,7 @@ def _check_air(low: Counter[float], sampled: np.ndarray, frame: Frame) -> None:
     rightly = np.count_nonzero((sampled > AIR) & (sampled < AIR_UNTIL))
     if air > MOST_LOW * sampled.size and rightly < air:
         raise InputError(
-            f"Air lies below {AIR_TOO_LOW} HU instead of near -1000: the scale is wrong.",
+            AIR_LIES_LOW,
             where=frame.where,
             advice="Export it from the archive with its original header.",
         )

@@ -27,6 +27,7 @@ LEAST_AIR, LEAST_AIR_VALUE, LEAST_VOXELS = 0.003, 0.01, 100  # share of the voxe
 APART_FROM, APART_TO, MOST_APART, SMALL_PEAK, VALLEY = -400, 350, 230, 0.08, 0.8  # HU, HU, HU, shares
 MOVED = 150  # HU between a slice and its neighbours, in the median of one tissue
 MOST_SAMPLED = 2**22  # voxels; larger volumes are counted at every second or third row and column
+AIR_LIES_LOW = f"Air lies below {AIR_TOO_LOW} HU instead of near -1000: the scale is wrong."
 GIVE_HU = "Give the CT in Hounsfield units: water is 0, air -1000."
 
 
@@ -155,7 +156,7 @@ def _air_warnings(found: Spectrum) -> list[str]:
     # Single values are padding of several kinds; air has noise.
     low[np.argsort(low)[-3:]] = 0
     if low.sum() > LEAST_AIR * found.total:
-        return [f"Air lies below {AIR_TOO_LOW} HU instead of near -1000: the scale is wrong."]
+        return [AIR_LIES_LOW]
     if AIR_TOO_DENSE < found.lowest < 2 * FAT and found.at_lowest > LEAST_AIR_VALUE:
         return [f"Air lies at {found.lowest:.0f} HU instead of near -1000: the scale is wrong."]
     if -1250 <= found.lowest <= -800 and found.lowest != -1024:  # air without noise

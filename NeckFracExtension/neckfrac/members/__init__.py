@@ -14,9 +14,8 @@ segmented: `pipeline.segment.Segmented`. settings: the bundle's own, see `pipeli
 
 from __future__ import annotations
 
-from types import ModuleType
-
 from ..bundles.steps import member_module
+from ..options import HEATMAP
 from ._prediction import LevelHeat, MemberPrediction
 
 __all__ = ["LevelHeat", "MemberPrediction", "can_explain", "member_module", "takes_batches"]
@@ -29,7 +28,5 @@ def takes_batches(step: str) -> bool:
 
 def can_explain(step: str, method: str) -> bool:
     """Whether members of a step can be explained by a method of `options.EXPLANATIONS`."""
-    from ..options import HEATMAP
-
-    module: ModuleType = member_module(step)
+    module = member_module(step)
     return hasattr(module, "explain") and (method != HEATMAP or getattr(module, "HAS_HEATMAP", True))
