@@ -79,6 +79,30 @@ def test_twice_the_hu_with_air_cut_off_are_told_by_fat_and_muscle(noise):
         assert "fat and muscle" in verdict(as_stored(neck_hu(noise=noise) * 2 * gain, clipped=True))
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    factor=st.one_of(st.floats(0.56, 0.88), st.floats(1.15, 2)), seed=st.integers(0, 10**6), noise=st.floats(20, 40),
+    padding=st.sampled_from([None, -1024, -2000, 0]),
+)  # fmt: skip
+def test_whole_hu_that_were_multiplied_never_pass_in_silence(factor, seed, noise, padding):
+    """A file with another scale whose air was cut off at -1024: only its values' own gaps and doublets tell."""
+    hu = np.rint(neck_hu(seed=seed, noise=noise, shape=(40, 72, 72)))
+    if padding is not None:
+        hu[:, :6] = padding
+    assert verdict(as_stored(hu * factor, clipped=True)) != ""
+
+
+def test_the_factor_is_named_where_values_are_absent():
+    assert "multiplied by about 2 " in verdict(as_stored(np.rint(neck_hu(noise=30)) * 2, clipped=True))
+
+
+def test_a_region_filled_with_one_value_is_no_other_scale():
+    """A face that was blanked with 0, as anonymisation does."""
+    hu = neck_hu(noise=12)
+    hu[:, 12:20, 12:40] = 0
+    assert verdict(as_stored(hu)) == ""
+
+
 @pytest.mark.parametrize("padding", [None, -512])
 def test_half_of_the_hu_with_air_of_one_value_do_not_pass(padding):
     hu = as_stored(neck_hu(noise=10), clipped=True)

@@ -25,6 +25,12 @@ PADDING_FROM, MOST_PADDING = 2000, 0.01  # HU, share of voxels that have the hig
 LEAST_AIR, LEAST_AIR_VALUE, LEAST_VOXELS = 0.003, 0.01, 100  # share of the voxels; of those of one value; voxels
 # Fat and muscle lie 110 to 190 HU apart, by voltage and gain; 130 to 160 in the scans in which both have a peak.
 APART_FROM, APART_TO, MOST_APART, SMALL_PEAK, VALLEY = -400, 350, 230, 0.08, 0.8  # HU, HU, HU, shares
+# Whole HU that were multiplied and rounded again leave values out at even distances (factors above 1) or meet others
+# twice (below 1). Beyond chance, their counts have a relative variance of 0.02 (factor 0.53) to 1.0 (2) in the scans
+# above, of which the strongest period has 10 to 160 times the mean power; at most 0.001 and 7 in the scans as they are.
+ROUGH_WITHIN, ROUGH_SMOOTHING, LEAST_FREQUENCY = 170, 3.0, 0.11  # HU, values (standard deviation), cycles a value
+MOST_ROUGH, MOST_REGULAR, ROUGH_PEAK = 0.02, 9.0, 2.0  # relative variance; peak of the spectrum; relative count
+LEAST_COUNT, LEAST_COUNTED, LEAST_VALUES = 50, 150, 0.4  # voxels of a value; values; share of values that occur
 MOVED = 150  # HU between a slice and its neighbours, in the median of one tissue
 MOST_SAMPLED = 2**22  # voxels; larger volumes are counted at every second or third row and column
 AIR_LIES_LOW = f"Air lies below {AIR_TOO_LOW} HU instead of near -1000: the scale is wrong."
@@ -131,7 +137,7 @@ def check_spectrum(found: Spectrum) -> list[str]:
         warnings.append(
             f"Only {100 * soft / body:.0f} % of what is no air has values of soft tissue: are these Hounsfield units?"
         )
-    return warnings + _apart_warnings(middles, smooth) + _air_warnings(found)
+    return warnings + _apart_warnings(middles, smooth) + _rescaled_warnings(found) + _air_warnings(found)
 
 
 def _apart_warnings(middles: np.ndarray, smooth: np.ndarray) -> list[str]:
@@ -148,6 +154,33 @@ def _apart_warnings(middles: np.ndarray, smooth: np.ndarray) -> list[str]:
     if apart <= MOST_APART:
         return []
     return [f"The peaks of fat and muscle lie {apart} HU apart instead of about 150: the scale is wrong."]
+
+
+def _rescaled_warnings(found: Spectrum) -> list[str]:
+    """Values of soft tissue that are absent or doubled at even distances: whole HU were multiplied and rounded."""
+    from scipy.ndimage import gaussian_filter1d
+
+    counts = found.counts[-ROUGH_WITHIN - LOWEST : ROUGH_WITHIN + 1 - LOWEST].astype(np.float64)
+    expected = gaussian_filter1d(counts, ROUGH_SMOOTHING)
+    counted = expected > LEAST_COUNT
+    # Few values of their own are a drawn phantom, not a scan: without noise nothing can be said.
+    if np.count_nonzero(counted) < LEAST_COUNTED or np.mean(counts[counted] > 0) < LEAST_VALUES:
+        return []
+    # A value that fills a region (a face blanked with 0) is cut to ROUGH_PEAK and lies at no even distances.
+    relative = np.where(counted, np.minimum(counts / np.maximum(expected, 1) - 1, ROUGH_PEAK), 0)
+    window = np.hanning(len(relative))
+    power = np.abs(np.fft.rfft(relative * window)) ** 2
+    power = power[np.fft.rfftfreq(len(relative)) > LEAST_FREQUENCY]  # slower changes are the tissues' own peaks
+    variance = 2 * power.sum() / len(relative) / (window[counted] ** 2).sum()
+    chance = (1 - 2 * LEAST_FREQUENCY) * (1 / expected[counted]).mean()  # Poisson, in the share of the spectrum
+    if variance - chance <= MOST_ROUGH or power.max() <= MOST_REGULAR * power.mean():
+        return []
+    absent = float(np.mean(counts[counted] == 0))
+    how = f"about {1 / (1 - absent):.2g}" if absent > 0.05 else "a factor"
+    return [
+        f"Single values are absent or doubled at even distances: whole HU were multiplied by {how} and rounded; "
+        "are these Hounsfield units?"
+    ]
 
 
 def _air_warnings(found: Spectrum) -> list[str]:
