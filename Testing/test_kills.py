@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
+from neckfrac import workspace
+from neckfrac.errors import InputError
+from neckfrac.intake.study import read_study
+from neckfrac.workspace import claim
 
 ENGINE = Path(__file__).parents[1] / "NeckFracExtension"
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
@@ -237,10 +243,6 @@ def test_what_a_killed_run_had_set_aside_is_not_lost(tmp_path):
 @pytest.mark.parametrize("failing", ["open", "unlink", "rmdir"])
 def test_a_disk_that_is_full_for_a_moment_leaves_no_workspace(tmp_path, monkeypatch, failing):
     """When its mark can't be made, or it can't be removed at once."""
-    import errno
-
-    from neckfrac.workspace import claim
-
     real, failed = getattr(os, failing), []
 
     def once(path, *arguments, **options):
@@ -259,3 +261,16 @@ def test_a_disk_that_is_full_for_a_moment_leaves_no_workspace(tmp_path, monkeypa
     else:
         work.close()
     assert failed and list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_for_temporary_files_is_one_line_with_advice(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / ".neckfrac-0123456789ab"))
+
+    archive = tmp_path / "study.zip"
+    with zipfile.ZipFile(archive, "w") as members:
+        members.writestr("a.dcm", b"")
+    monkeypatch.setattr(workspace, "lock_folder", full)
+    with pytest.raises(InputError, match="temporary files.*No space left") as caught:
+        read_study(archive)
+    assert str(tmp_path) in str(caught.value) and "TMPDIR" in str(caught.value)

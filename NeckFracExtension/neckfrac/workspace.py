@@ -199,8 +199,15 @@ def writing(workspace: Workspace, place: Path, what: str = "result") -> Iterator
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """An empty folder among the system's temporary files, cleared away as every workspace is."""
-    workspace = claim(Path(tempfile.gettempdir()) / uuid.uuid4().hex)
+    """An empty folder among the system's temporary files, cleared away as every workspace is. Raises InputError."""
+    try:
+        workspace = claim(Path(tempfile.gettempdir()) / uuid.uuid4().hex)
+    except OSError as error:
+        raise InputError(
+            f"No folder for temporary files can be made: {error.strerror or error}.",
+            where=Path(error.filename).parent if error.filename else None,
+            advice="Free some space there, or set TMPDIR (Windows: TEMP) to a folder that you may write to.",
+        ) from error
     try:
         yield workspace.new
     finally:
