@@ -297,7 +297,9 @@ def test_what_a_slice_lacks_is_named(tmp_path, elements, what):
 
 @pytest.mark.parametrize("elements", [{"ImagePositionPatient": None}, {"ImageOrientationPatient": None},
                                       {"PixelSpacing": None}, {"PixelSpacing": ["0.9", "0.9"]},
-                                      {"ImageType": ["DERIVED", "SECONDARY", "MIP"]}])  # fmt: skip
+                                      {"ImageType": ["DERIVED", "SECONDARY", "MIP"]},
+                                      {"Modality": "1e-308"}, {"Modality": "MR"},
+                                      {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}])  # fmt: skip
 def test_one_stray_image_in_a_series_is_left_out_and_said(tmp_path, elements):
     write_series(tmp_path, HU, change=only(25, **elements))
     study = read_study(tmp_path)

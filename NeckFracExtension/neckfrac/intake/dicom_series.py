@@ -142,11 +142,24 @@ def _only_slices(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
     slices = [f for f in slices if f.file.rows and not f.file.sop_class.startswith(SECONDARY_CAPTURE)]
     if not slices:
         raise InputError("The series holds no CT images.", where=where, advice=GIVE_CT)
+    warnings = _others_warning(frames, slices)
     localizers = ["LOCALIZER" in (*f.file.image_type, *f.frame_type) for f in slices]
     if all(localizers):
         raise InputError("The series is a localizer (scout) only.", where=where, advice=GIVE_CT)
-    warnings = []
     if any(localizers):
         warnings.append(f"{sum(localizers)} localizer image(s) of the series were left out.")
         slices = [f for f, localizer in zip(slices, localizers, strict=True) if not localizer]
     return slices, warnings
+
+
+def _others_warning(frames: Sequence[Frame], slices: Sequence[Frame]) -> list[str]:
+    """A sentence on a series' images that are no CT slices; objects without an image need none."""
+    kept = set(map(id, slices))
+    others = [frame for frame in frames if frame.file.rows and id(frame) not in kept]
+    if not others:
+        return []
+    kinds = {f.file.modality[:16] or "none" for f in others if not f.file.sop_class.startswith(SECONDARY_CAPTURE)}
+    captures = any(f.file.sop_class.startswith(SECONDARY_CAPTURE) for f in others)
+    said = [f"modality {', '.join(sorted(kinds))}"] * bool(kinds) + ["secondary capture"] * captures
+    count = f"{len(others)} image{'s are' if len(others) > 1 else ' is'}"
+    return [f"{count} no CT slice by the header ({'; '.join(said)}) and left out of the series."]
