@@ -157,3 +157,26 @@ def test_the_double_of_a_painter_has_what_slicer_has_and_no_more(qt):
     with pytest.raises(AttributeError, match="in Slicer"):
         painter.pos()  # as if it were a mouse
     assert painter.end() and pixmap.toImage().pixelColor(4, 4).name() == "#ff0000"
+
+
+@pytest.mark.parametrize(
+    ("make", "known", "unknown"),
+    [
+        (lambda qt: qt.QTableWidgetItem("C2"), "setForeground", "ItemType"),
+        (lambda qt: qt.QFont(), "setBold", "featureTags"),
+        (lambda qt: qt.QPixmap(2, 2), "fill", "deviceIndependentSize"),
+        (lambda qt: qt.QMessageBox, "Yes", "setOptions"),
+    ],
+)
+def test_items_values_and_dialogs_refuse_at_run_time_what_slicer_does_not_have(qt, make, known, unknown):
+    made = make(qt.qt_module())
+    getattr(made, known)
+    with pytest.raises(AttributeError, match="in Slicer"):
+        getattr(made, unknown)
+
+
+def test_nothing_new_is_set_on_an_item(qt):
+    item = qt.qt_module().QTableWidgetItem("C2")
+    item.setText("C3")
+    with pytest.raises(AttributeError, match="no property level"):
+        item.level = "C2"

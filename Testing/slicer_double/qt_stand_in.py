@@ -111,6 +111,34 @@ def strict(base):
     return Strict
 
 
+class _Refused:
+    """A name of PySide6's that an object does not have in Slicer."""
+
+    def __init__(self, owner, name):
+        self._says = f"{owner} has no {name} in Slicer"
+
+    def __get__(self, instance, owner=None):
+        raise AttributeError(self._says)
+
+
+def refusing(base):
+    """A subclass of a class of `base` that has of it what Slicer 5.12 has of it, by the tables of names.
+
+    For objects that are handed to Qt: values, items of tables, and the classes of dialogs. Virtual functions stay, for
+    Qt looks for them on the subclass.
+    """
+    known = names.attributes(base.__name__)
+    virtual = {"clone", "data", "setData", "read", "write", "metaObject", "devType", "paintEngine", "metric"}
+    virtual |= {"initPainter", "redirected", "sharedPainter"}
+    others = {name for name in dir(base) if not name.startswith("_") and name not in known | virtual}
+
+    def set_attribute(self, name, value):
+        raise AttributeError(f"{base.__name__} has no property {name} in Slicer, and new attributes can't be made")
+
+    content = {name: _Refused(base.__name__, name) for name in others} | {"__setattr__": set_attribute}
+    return type(base.__name__, (base,), content)
+
+
 def in_pythonqt_manners(base):
     """A subclass of a PySide6 class that behaves as PythonQt's wrapper of it."""
     meta = base.staticMetaObject
@@ -344,15 +372,16 @@ def qt_module():
     for name, kind in PLAIN.items():
         setattr(module, name, kind)
     module.QTimer = in_pythonqt_manners(QtCore.QTimer)
-    for name in ("QBrush", "QColor", "QFont", "QKeySequence", "QPixmap"):
-        setattr(module, name, getattr(QtGui, name))
+    for name in ("QBrush", "QFont", "QKeySequence", "QPixmap"):
+        setattr(module, name, refusing(getattr(QtGui, name)))
+    module.QColor = QtGui.QColor  # PySide6 copies no subclass of it; its names are checked in the sources
     module.QPainter = strict(QtGui.QPainter)
     module.QPalette = QtGui.QPalette
-    module.QTableWidgetItem, module.QVBoxLayout = QtWidgets.QTableWidgetItem, QtWidgets.QVBoxLayout
+    module.QTableWidgetItem, module.QVBoxLayout = refusing(QtWidgets.QTableWidgetItem), QtWidgets.QVBoxLayout
     module.QFile, module.Qt, module.QUiLoader = QtCore.QFile, QtCore.Qt, _Loader
     module.QApplication = QtWidgets.QApplication  # for its clipboard
     module.QObject, module.QEvent = QtCore.QObject, QtCore.QEvent
-    module.QMessageBox = QtWidgets.QMessageBox  # for its constants; no box is opened
+    module.QMessageBox = refusing(QtWidgets.QMessageBox)  # for its constants; no box is opened
     return module
 
 
