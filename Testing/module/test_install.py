@@ -22,7 +22,7 @@ def install(monkeypatch, tmp_path):
     install_stand_ins(slicer.vtkMRMLScene(), tmp_path)
     module = importlib.import_module("NeckFracLib.install")
     monkeypatch.setattr(module, "CHECK", "print('2.9 1.6')")
-    monkeypatch.setattr(module, "missingPackages", lambda: ["torch", "monai", "safetensors"])
+    monkeypatch.setattr(module, "missingPackages", lambda: ["torch", "monai", "safetensors", "jinja2"])
     return module
 
 
@@ -142,7 +142,7 @@ def test_slicer_5_10_checks_with_the_function_that_it_has(install, monkeypatch):
 def test_a_package_that_is_too_old_counts_as_missing_and_is_told_with_its_version(monkeypatch, tmp_path):
     install_stand_ins(slicer.vtkMRMLScene(), tmp_path)
     module = importlib.import_module("NeckFracLib.install")
-    installed = {"torch": "2.5.1+cu121", "monai": "1.4.0rc1", "safetensors": "0.5.3"}
+    installed = {"torch": "2.5.1+cu121", "monai": "1.4.0rc1", "safetensors": "0.5.3", "jinja2": "3.1.6"}
     monkeypatch.setattr(module, "_isMissing", lambda name: name not in installed)
     monkeypatch.setattr(module, "_version", lambda name: installed.get(name, ""))
     assert module.missingPackages() == ["torch"]

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from jinja2.exceptions import UndefinedError
 from neckfrac.errors import Cancelled, InputError
 from neckfrac.findings import ADDED, REJECTED, SCHEMA_VERSION, Box, Findings, Naming, Review
 from neckfrac.marks import MARK, mark_result
 from neckfrac.output.folder import write_result
 from neckfrac.output.pictures import panels
-from neckfrac.output.report import report
+from neckfrac.output.report import report, templates
 from neckfrac.output.tables import read_json, write_csv
 from neckfrac.progress import Progress
 from neckfrac.workspace import check_place
@@ -125,11 +126,24 @@ def test_the_report_stands_alone_and_escapes_what_it_is_given(analysis):
     assert re.search(r"Not seen: C7\.", html)
 
 
+def test_what_a_study_says_of_itself_is_text_in_the_report_and_no_markup(analysis):
+    study = replace(analysis.findings.study, patient_name="<b>A&B</b>", series_description='"><script>x()</script>')
+    findings = replace(analysis.findings, study=study, warnings=("<i>note</i>",), explanation="Grad-CAM of <u>x</u>")
+    html = report(replace(analysis, findings=findings), panels(analysis))
+    assert "<script" not in html and "<b>A" not in html and "<i>note" not in html and "<u>" not in html
+    assert "&lt;b&gt;A&amp;B&lt;/b&gt;" in html and "&lt;i&gt;note" in html
+
+
+def test_a_name_that_a_template_lacks_is_an_error_and_no_gap():
+    with pytest.raises(UndefinedError, match="absent"):
+        templates().from_string("{{ absent }}").render()
+
+
 def test_a_report_warns_of_uncertain_names_before_it_names_a_level(analysis):
     uncertain = with_naming(analysis, UNCERTAIN)
     findings = replace(uncertain.findings, warnings=(UNCERTAIN.sentence(), "Another warning."))
     html = report(replace(uncertain, findings=findings), panels(analysis))
-    banner = re.search(r'<section class="uncertain".*?</section>', html).group()
+    banner = re.search(r'<section class="uncertain".*?</section>', html, re.DOTALL).group()
     assert "C1–C6 or C2–C7" in banner and "first rib" in html and "70%" in banner
     assert html.index(banner) < html.index("Suspected fracture") < html.index("<table>")
     assert "Suspected fracture: C2 or C3; C4 or C5<" in html and "Highest level: C2 or C3, 0.87" in html

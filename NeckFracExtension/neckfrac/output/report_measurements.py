@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from html import escape
+from typing import Any
 
 import numpy as np
 
-from ..findings import Analysis, Findings
-from ..measurement import NO_DIAGNOSIS, Measurement
+from ..findings import Analysis
+from ..measurement import Measurement
 from .images import data_url
-from .measurements import BETWEEN, OF_LEVEL, by_deviation, cell, heading, table_of
+from .measurements import BETWEEN, OF_LEVEL, by_deviation, heading, table_of
 from .planes import Plane, gray
+from .report_view import Line, View, letters_of
 
 PIXEL, MARGIN = 0.25, 12.0  # mm
 # What is drawn in which picture; what follows from other lines (ratios, losses, differences) is not drawn twice.
@@ -23,83 +24,36 @@ CORONAL = ("lateral-atlanto-dental-left", "lateral-atlanto-dental-right", "atlas
 COLORS = {"height": "#f0e442", "canal": "#56b4e9", "angle": "#009e73", "other": "#e69f00", "flag": "#ff5a1f"}
 
 
-def measurements_section(analysis: Analysis) -> str:
-    """HTML; "" when nothing was measured."""
+def measured(analysis: Analysis) -> dict[str, Any] | None:
+    """What the section is filled with: pictures, tables of levels and of neighbours, and all other measurements.
+
+    None when nothing was measured.
+    """
     findings = analysis.findings
     if not findings.measurements:
-        return ""
-    shown = {*OF_LEVEL, *BETWEEN}
-    others = [one for one in findings.measurements if one.name not in shown]
-    return (
-        '<section id="measurements" class="finding"><h2>Measurements</h2>'
-        f"{_flags(findings)}"
-        f'<div class="views">{_picture(analysis, "sagittal", SAGITTAL)}{_picture(analysis, "coronal", CORONAL)}</div>'
-        f"{_others(others)}{_table(findings, OF_LEVEL)}{_table(findings, BETWEEN)}"
-        f'<p class="small">95 % uncertainty, sources of the normal ranges and points: measurements.csv. Heights are '
-        "taken an eighth of the body's depth inside its walls; forward listhesis and lordosis are positive. "
-        f"! not normal, * changed by the reader. {escape(NO_DIAGNOSIS)}</p></section>"
-    )
+        return None
+    in_tables = {*OF_LEVEL, *BETWEEN}
+    tables = [(names, table_of(findings, names)) for names in (OF_LEVEL, BETWEEN)]
+    pictures = (_picture(analysis, "sagittal", SAGITTAL), _picture(analysis, "coronal", CORONAL))
+    return {
+        "pictures": [view for view in pictures if view is not None],
+        "others": by_deviation(one for one in findings.measurements if one.name not in in_tables),
+        "tables": [{"heads": [heading(name) for name in names], "rows": rows} for names, rows in tables if rows],
+    }
 
 
-def _flags(findings: Findings) -> str:
-    if not findings.flagged:
-        return "<p>Nothing that was measured lies outside its normal range.</p>"
-    items = "".join(f"<li>{escape(one.flag or '')}<small> {_source(one)}</small></li>" for one in findings.flagged)
-    return f"<ul>{items}</ul>"
-
-
-def _source(one: Measurement) -> str:
-    return escape(f"{one.uncertainty_in_words()}; {one.normal.source}" if one.normal else "")
-
-
-def _table(findings: Findings, names: tuple[str, ...]) -> str:
-    rows = table_of(findings, names)
-    if not rows:
-        return ""
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in ("Level", *map(heading, names)))
-    body = "".join(
-        f"<tr><td>{escape(where)}</td>" + "".join(f"<td{_alarm(one)}>{escape(cell(one))}</td>" for one in row) + "</tr>"
-        for where, row in rows
-    )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _alarm(one: Measurement | None) -> str:
-    return ' style="color:var(--alarm);font-weight:650"' if one is not None and one.flag else ""
-
-
-def _others(measurements: list[Measurement]) -> str:
-    rows = "".join(
-        f"<tr><td{_alarm(one)}>{escape(one.quantity.title)}</td><td{_alarm(one)}>{escape(one.in_words())}</td>"
-        f"<td>{escape(one.uncertainty_in_words())}</td>"
-        f"<td>{escape(one.normal.in_words(one.unit)) if one.normal else ''}</td></tr>"
-        for one in by_deviation(measurements)
-    )
-    heads = "".join(f'<th scope="col">{text}</th>' for text in ("", "Value", "95 %", "Normal"))
-    return f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
-
-
-def _picture(analysis: Analysis, name: str, quantities: tuple[str, ...]) -> str:
+def _picture(analysis: Analysis, name: str, quantities: tuple[str, ...]) -> View | None:
     """A plane through the lines, bent to follow their midline, and the lines as vectors over it."""
-    measured = [one for one in analysis.findings.measurements if one.name in quantities]
-    if not measured:
-        return ""
-    plane = plane_of(measured, name)
+    drawn = [one for one in analysis.findings.measurements if one.name in quantities]
+    if not drawn:
+        return None
+    plane = plane_of(drawn, name)
     height, width = plane.shape
-    drawn = "".join(_lines(plane, one) for one in sorted(measured, key=lambda one: one.flag is not None))
-    top, bottom, left, right = plane.letters
-    places = (
-        (top, width / 2, 22),
-        (bottom, width / 2, height - 8),
-        (left, 14, height / 2),
-        (right, width - 14, height / 2),
-    )
-    letters = "".join(f'<text x="{x:.0f}" y="{y:.0f}">{letter}</text>' for letter, x, y in places)
-    return (
-        f'<figure><div class="view"><img alt="Measurements, {name}" src="{data_url(gray(plane, analysis))}">'
-        f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{drawn}{letters}</svg></div>'
-        f"<figcaption>{name}, along the lines</figcaption></figure>"
-    )
+    lines = tuple(_line(plane, one) for one in sorted(drawn, key=lambda one: one.flag is not None))
+    return View(
+        name=f"Measurements, {name}", caption=f"{name}, along the lines", width=width, height=height,
+        image=data_url(gray(plane, analysis)), letters=letters_of(plane, 8), lines=lines,
+    )  # fmt: skip
 
 
 def plane_of(measured: list[Measurement], name: str) -> Plane:
@@ -117,19 +71,16 @@ def plane_of(measured: list[Measurement], name: str) -> Plane:
     return Plane(name, center, plane.half, PIXEL, bend)
 
 
-def _lines(plane: Plane, one: Measurement) -> str:
+def _line(plane: Plane, one: Measurement) -> Line:
     name = one.name
     kind = "height" if "height" in name else "canal" if name in ("canal-diameter", "body-depth") else "other"
     kind = "flag" if one.flag else "angle" if one.unit == "deg" else kind
     ends = (np.array(one.points) - plane.center) @ plane.directions[:2].T / plane.pixel + np.array(plane.shape) // 2
-    style = f"stroke:{COLORS[kind]};stroke-width:{2 if one.flag else 1.2}"
-    paths = "".join(
-        f'<path d="M{c0:.1f} {r0:.1f}L{c1:.1f} {r1:.1f}" style="{style}"/>'
-        for (r0, c0), (r1, c1) in ends.reshape(-1, 2, 2)
+    row, column = ends.mean(axis=0)
+    return Line(
+        title=f"{one.where} {one.quantity.title}: {one.in_words()}",
+        style=f"stroke:{COLORS[kind]};stroke-width:{2 if one.flag else 1.2}",
+        paths=tuple(tuple(map(float, path)) for path in ends.reshape(-1, 4)),
+        label=one.in_words() if one.flag else "",
+        at=(float(row), float(column)),
     )
-    title = escape(f"{one.where} {one.quantity.title}: {one.in_words()}")
-    label = ""
-    if one.flag:
-        row, column = ends.mean(axis=0)
-        label = f'<text class="scale" x="{column:.0f}" y="{row - 6:.0f}">{escape(one.in_words())}</text>'
-    return f'<g class="drawn"><title>{title}</title>{paths}{label}</g>'

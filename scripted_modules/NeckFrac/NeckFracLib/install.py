@@ -1,4 +1,4 @@
-"""Brings PyTorch, MONAI and safetensors into Slicer's Python: on a click, on the main thread, checked afterwards."""
+"""Brings PyTorch, MONAI, safetensors and Jinja2 into Slicer's Python: on a click, on the main thread."""
 
 import importlib.metadata
 import importlib.util
@@ -18,14 +18,15 @@ from slicer.i18n import tr as _
 from .engine_path import pythonExecutable
 from .errors_shown import Declined
 
-PACKAGES = {"torch": "2.6", "monai": "1.4", "safetensors": "0.4"}  # and the oldest version that will do
+# And the oldest version that will do.
+PACKAGES = {"torch": "2.6", "monai": "1.4", "safetensors": "0.4", "jinja2": "3.1"}
 DICOM_PACKAGES = ("highdicom",)  # on the first DICOM export only
 WHEELS = "NECKFRAC_WHEELS"  # a folder of wheels, for installations without network
 LONGEST_IN_TORCH = 120  # characters of the longest path below site-packages, of PyTorch 2.13.0
 TORCH_REQUIREMENT = f">={PACKAGES['torch']}"
 # What pip must leave as it is: a swapped NumPy or PyTorch breaks Slicer or other extensions.
 KEPT = ("numpy", "torch", "scipy", "SimpleITK", "pydicom", "vtk")
-CHECK = "import torch, monai, safetensors.torch; torch.zeros(1) + 1; print(torch.__version__, monai.__version__)"
+CHECK = "import jinja2, monai, safetensors.torch, torch; torch.ones(1); print(torch.__version__, monai.__version__)"
 
 
 class InstallError(RuntimeError):

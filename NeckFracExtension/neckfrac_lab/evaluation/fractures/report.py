@@ -3,32 +3,54 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jinja2
+from markupsafe import Markup
 from neckfrac import DISCLAIMER, __version__
 from neckfrac.anatomy import LEVEL_NAMES
-from neckfrac.output.report_style import STYLE
+from neckfrac.output.report import templates
 
 from .boxes import FALSE_POSITIVES, HIT
 from .figure import draw_curves
 from .metrics import FEW, PREVALENCE, SPECIFICITIES
 from .pictures import FOLDER, picture_name
 
-# What the study's report has no use for: curves on a white card, baselines in grey, pictures of errors.
-MORE_STYLE = """
-.curves{background:#fff;border-radius:10px;padding:8px}.curves svg{width:100%;height:auto;display:block}
-.curves path{stroke:none;stroke-width:1}
-.curves text{fill:#222;stroke:none;font-weight:400;text-anchor:unset;paint-order:unset}
-td{vertical-align:top}td small{display:block;color:var(--soft);white-space:nowrap}
-tr.baseline td{color:var(--soft);font-style:italic;font-weight:400}
-.errors{display:grid;grid-template-columns:repeat(auto-fill,minmax(330px,1fr));gap:14px}
-.errors img{width:100%;display:block;border-radius:8px}
-.key{display:inline-block;width:14px;height:14px;border:2.5px solid;border-radius:3px;margin:0 4px 0 12px;
-vertical-align:-2px}ul.limits{margin:4px 0;padding-left:20px}
-"""
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure in a table, and its interval below it ("" for none)."""
+
+    text: str
+    interval: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of texts and figures; baseline: of an answer that needs no network."""
+
+    cells: list[str | Figure]
+    baseline: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table under a title and a remark beside it; "" for none."""
+
+    title: str
+    heads: list[str]
+    rows: list[Row]
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Tables, and a note below them."""
+
+    parts: list[Part]
+    note: str = ""
 
 
 def write_report(result: dict[str, Any], out: Path) -> Path:
@@ -40,55 +62,30 @@ def write_report(result: dict[str, Any], out: Path) -> Path:
 
 def report(result: dict[str, Any], pictures: Path) -> str:
     """HTML of what `evaluate_fractures` found. pictures: the folder with those of the errors."""
-    body = [
-        _limits(result),
-        _headline(result),
-        f'<section><h2>Curves</h2><div class="curves">{draw_curves(result)}</div>'
-        '<p class="small">Numbers beside the points of the reliability curve count levels; bars are 95 % intervals '
-        "(Wilson). Marks on the ROC curve are the operating points as the program uses them.</p></section>",
-        _operating_points(result),
-        _levels(result),
-        _boxes(result),
-        _strata(result),
-        _errors(result, pictures),
-        _making(result),
-    ]
-    title = f"How well fractures are found: {result['on']}"
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>NeckFrac: {escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}{MORE_STYLE}</style></head>'
-        f'<body><main><header><div class="title"><h1>{escape(title)}</h1>'
-        f'<p class="research">{escape(DISCLAIMER)}</p></div></header>{"".join(body)}</main></body></html>\n'
-    )
+    frame = templates()
+    own = frame.overlay(loader=jinja2.ChoiceLoader([jinja2.PackageLoader(__package__), frame.loader]))
+    return own.get_template("fractures.html.j2").render(
+        title=f"How well fractures are found: {result['on']}", limits=limits_of(result), headline=_headline(result),
+        curves=Markup(draw_curves(result)), operating_points=_operating_points(result), levels=_levels(result),
+        boxes=_boxes(result), strata=_strata(result), errors=_errors(result, pictures), cost=_cost(result),
+        command=result["command"], bundles=result["bundles"], version=__version__, disclaimer=DISCLAIMER,
+    )  # fmt: skip
 
 
 # --- words and tables ---------------------------------------------------------------------------
 
 
-def told(figure: dict[str, Any] | None, value: str = "value", digits: int = 2) -> str:
-    """A figure with its interval below it; a dash where it is undefined."""
+def with_interval(figure: dict[str, Any] | None, value: str = "value", digits: int = 2) -> Figure:
+    """A figure with its interval; a dash where it is undefined."""
     if not figure or figure.get(value) is None:
-        return "–"
-    text = f"{figure[value]:.{digits}f}"
-    if figure.get("interval"):
-        low, high = figure["interval"]
-        text += f"<small>{low:.{digits}f} to {high:.{digits}f}</small>"
-    return text
+        return Figure("–")
+    interval = figure.get("interval") or ()
+    return Figure(f"{figure[value]:.{digits}f}", " to ".join(f"{end:.{digits}f}" for end in interval))
 
 
 def number(value: float | None, digits: int = 2) -> str:
     """A figure without an interval; a dash where it is undefined."""
     return "–" if value is None else f"{value:.{digits}f}"
-
-
-def table(heads: Iterable[str], rows: Iterable[tuple[str, list[str]]]) -> str:
-    """An HTML table; rows: (class or "", cells). Cells are HTML already."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
-    body = "".join(
-        f"<tr{f' class={kind}' if kind else ''}>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-        for kind, cells in rows
-    )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def limits_of(result: dict[str, Any]) -> list[str]:
@@ -135,12 +132,7 @@ def limits_of(result: dict[str, Any]) -> list[str]:
     return said
 
 
-def _limits(result: dict[str, Any]) -> str:
-    items = "".join(f"<li>{escape(line)}</li>" for line in limits_of(result))
-    return f'<section class="uncertain" role="note"><h2>Limits</h2><ul class="limits">{items}</ul></section>'
-
-
-def _headline(result: dict[str, Any]) -> str:
+def _headline(result: dict[str, Any]) -> Section:
     heads = ["", "AUC", "Ensemble's lead", *(f"Sensitivity at {s:.0%} specificity" for s in SPECIFICITIES)]
     heads += ["Sensitivity, balanced", "Specificity, balanced", "F2", "Brier", "ECE", "Competition loss"]
     parts = []
@@ -150,40 +142,40 @@ def _headline(result: dict[str, Any]) -> str:
         for name, answers in respondents.items():
             ahead = answers.get("lead of the ensemble")
             auc, *others = _figures(answers[subject])
-            cells = [escape(name), auc, told(ahead[subject], digits=3) if ahead else "–", *others]
-            rows.append(("", [*cells, told(answers["competition loss"])]))
+            cells = [name, auc, with_interval(ahead[subject], digits=3) if ahead else "–", *others]
+            rows.append(Row([*cells, with_interval(answers["competition loss"])]))
         loss = result["ensemble"]["competition loss"]
         for name, figures in result["ensemble"][subject]["baselines"].items():
-            cells = [name[0].upper() + name[1:], told(figures["auc"]), *["–"] * (1 + len(SPECIFICITIES))]
-            cells += [told(figures[key]) for key in ("sensitivity", "specificity", "f2")]
+            cells = [name[0].upper() + name[1:], with_interval(figures["auc"]), *["–"] * (1 + len(SPECIFICITIES))]
+            cells += [with_interval(figures[key]) for key in ("sensitivity", "specificity", "f2")]
             cells += [number(figures.get("brier"), 3), number(figures.get("ece"), 3)]
             cells.append(number(loss["best constant"]) if name == "constant majority" else "–")
-            rows.append(("baseline", cells))
+            rows.append(Row(cells, baseline=True))
         n = result["ensemble"][subject]
-        parts.append(f"<h2>{title}<small>{n['fractured']} of {n['n']} fractured</small></h2>{table(heads, rows)}")
+        parts.append(Part(title, heads, rows, f"{n['fractured']} of {n['n']} fractured"))
     loss = result["ensemble"]["competition loss"]
-    return (
-        f"<section>{'<br>'.join(parts)}"
-        f'<p class="small">95 % intervals over patients drawn with replacement (1,000 times; 200 for the loss); none '
+    return Section(
+        parts,
+        f"95 % intervals over patients drawn with replacement (1,000 times; 200 for the loss); none "
         f"where fewer than {FEW} patients of either kind are there, and Wilson's over patients for what is 0 or 1. "
         f"Competition loss: of RSNA 2022, levels and patient together; lower is better, 0.5 throughout gives "
         f"{number(loss['0.5 throughout'], 3)}, and the constant majority's entry is the best constant for each "
-        "column.</p></section>"
+        "column.",
     )
 
 
-def _figures(figures: dict[str, Any]) -> list[str]:
+def _figures(figures: dict[str, Any]) -> list[str | Figure]:
     balanced = figures["operating points"]["balanced"]
     return [
-        told(figures["auc"]),
-        *(told(figures[f"sensitivity at {s:.0%} specificity"]) for s in SPECIFICITIES),
-        *(told(balanced[key]) for key in ("sensitivity", "specificity", "f2")),
+        with_interval(figures["auc"]),
+        *(with_interval(figures[f"sensitivity at {s:.0%} specificity"]) for s in SPECIFICITIES),
+        *(with_interval(balanced[key]) for key in ("sensitivity", "specificity", "f2")),
         number(figures["brier"], 3),
         number(figures["ece"], 3),
     ]
 
 
-def _operating_points(result: dict[str, Any]) -> str:
+def _operating_points(result: dict[str, Any]) -> Section:
     at = f"at {PREVALENCE:.0%} prevalence"
     heads = ["", "Called", "Sensitivity", "Specificity", "F1", "F2", "Accuracy", f"PPV {at}", f"NPV {at}"]
     rows = []
@@ -193,106 +185,107 @@ def _operating_points(result: dict[str, Any]) -> str:
         points |= {f"{subject}, {name}": found for name, found in figures["baselines"].items()}
         for name, found in points.items():
             cells = [name, f"{found['called']} of {figures['n']}"]
-            cells += [told(found[key]) for key in ("sensitivity", "specificity", "f1", "f2", "accuracy")]
+            cells += [with_interval(found[key]) for key in ("sensitivity", "specificity", "f1", "f2", "accuracy")]
             cells += [number(found[at][key]) for key in ("ppv", "npv")]
-            rows.append(("baseline" if any(name.endswith(b) for b in figures["baselines"]) else "", cells))
-    return (
-        f"<section><h2>Operating points of the ensemble</h2>{table(heads, rows)}"
-        '<p class="small">A patient is called when any level or the patient\'s own probability reaches its threshold. '
-        "A dash: nothing was called so.</p></section>"
+            rows.append(Row(cells, baseline=any(name.endswith(b) for b in figures["baselines"])))
+    return Section(
+        [Part("Operating points of the ensemble", heads, rows)],
+        "A patient is called when any level or the patient's own probability reaches its threshold. A dash: nothing "
+        "was called so.",
     )
 
 
-def _levels(result: dict[str, Any]) -> str:
+def _levels(result: dict[str, Any]) -> Section:
     heads = ["Level", "In view", "Fractured", "AUC", *(f"AUC, {name}" for name in result["members"])]
     heads += [f"Sensitivity at {SPECIFICITIES[0]:.0%} specificity", "Sensitivity, balanced", "Specificity, balanced"]
     rows = []
     for level in LEVEL_NAMES:
         figures = result["ensemble"]["by level"][level]
         balanced = figures["operating points"]["balanced"]
-        cells = [level, str(figures["n"]), str(figures["fractured"]), told(figures["auc"])]
-        cells += [told(member["by level"][level]["auc"]) for member in result["members"].values()]
-        cells.append(told(figures[f"sensitivity at {SPECIFICITIES[0]:.0%} specificity"]))
-        cells += [told(balanced[key]) for key in ("sensitivity", "specificity")]
-        rows.append(("", cells))
-    return f"<section><h2>By level</h2>{table(heads, rows)}</section>"
+        cells = [level, str(figures["n"]), str(figures["fractured"]), with_interval(figures["auc"])]
+        cells += [with_interval(member["by level"][level]["auc"]) for member in result["members"].values()]
+        cells.append(with_interval(figures[f"sensitivity at {SPECIFICITIES[0]:.0%} specificity"]))
+        cells += [with_interval(balanced[key]) for key in ("sensitivity", "specificity")]
+        rows.append(Row(cells))
+    return Section([Part("By level", heads, rows)])
 
 
-def _boxes(result: dict[str, Any]) -> str:
+def _boxes(result: dict[str, Any]) -> Section | None:
     boxes = result["ensemble"]["boxes"]
     if not boxes["studies"] or boxes["ensemble"]["sensitivity"] is None:
-        return "<section><h2>Boxes</h2><p>No fracture here has a true box.</p></section>"
+        return None
     curve = boxes["ensemble"]
     cells = [
-        told({"value": curve["sensitivity"][f"{s:g}"], "interval": curve["intervals"][f"{s:g}"]})
+        with_interval({"value": curve["sensitivity"][f"{s:g}"], "interval": curve["intervals"][f"{s:g}"]})
         for s in FALSE_POSITIVES
     ]
     baselines = [
-        ("baseline", [escape(name), *(number(found["at false positives"].get(f"{s:g}")) for s in FALSE_POSITIVES)])
+        Row([name, *(number(found["at false positives"].get(f"{s:g}")) for s in FALSE_POSITIVES)], baseline=True)
         for name, found in boxes["baselines"].items()
     ]
     heads = ["", *(f"{s:g} false positives a study" for s in FALSE_POSITIVES)]
-    first = table(heads, [("", ["Ensemble", *cells]), *baselines])
-    rows = [(name, found, "") for name, found in boxes["operating points"].items()]
-    rows += [(name, found, "baseline") for name, found in boxes["baselines"].items()]
-    second = table(
+    count = f"{curve['fractures']} fractures in {curve['studies']} studies"
+    first = Part("Boxes", heads, [Row(["Ensemble", *cells]), *baselines], count)
+    rows = [(name, found, False) for name, found in boxes["operating points"].items()]
+    rows += [(name, found, True) for name, found in boxes["baselines"].items()]
+    second = Part(
+        "",
         ["Boxes shown", "PPV", "Fractures hit", "False positives a study", "Level right, of hits"],
         [
-            (kind, [
-                name, told(found["ppv"], "rate"), told(found["sensitivity"], "rate"),
-                number(found["false positives a study"]), told(found["level agreement"], "rate"),
-            ])
-            for name, found, kind in rows
+            Row([
+                name, with_interval(found["ppv"], "rate"), with_interval(found["sensitivity"], "rate"),
+                number(found["false positives a study"]), with_interval(found["level agreement"], "rate"),
+            ], baseline)
+            for name, found, baseline in rows
         ],
     )  # fmt: skip
-    return (
-        f"<section><h2>Boxes<small>{curve['fractures']} fractures in {curve['studies']} studies</small></h2>"
-        f"{first}{second}"
-        f'<p class="small">A box hits a fracture when their overlap (intersection over union, in mm³) is above '
-        f"{HIT:g}; a second box on the same fracture is a false positive. Rates without interpolation.</p></section>"
+    return Section(
+        [first, second],
+        "A box hits a fracture when their overlap (intersection over union, in mm³) is above "
+        f"{HIT:g}; a second box on the same fracture is a false positive. Rates without interpolation.",
     )
 
 
-def _strata(result: dict[str, Any]) -> str:
+def _strata(result: dict[str, Any]) -> Section:
     rows = []
     for name, values in result["strata"].items():
         for value, found in values.items():
-            cells = [escape(name), escape(value), str(found["levels"]), str(found["fractured"])]
-            rows.append(("", cells + [told(found[key]) for key in ("auc", "sensitivity", "specificity")]))
-            name = ""  # told once
+            cells = [name, value, str(found["levels"]), str(found["fractured"])]
+            rows.append(Row(cells + [with_interval(found[key]) for key in ("auc", "sensitivity", "specificity")]))
+            name = ""  # said once
     heads = ["Group", "", "Levels", "Fractured", "AUC", "Sensitivity, balanced", "Specificity, balanced"]
-    return (
-        f"<section><h2>Where it is better and worse</h2>{table(heads, rows)}"
-        '<p class="small">Kinds and severities of fractures are ranked against all intact levels, look-alikes against '
-        "all fractured ones. Small groups differ by chance.</p></section>"
+    return Section(
+        [Part("Where it is better and worse", heads, rows)],
+        "Kinds and severities of fractures are ranked against all intact levels, look-alikes against all fractured "
+        "ones. Small groups differ by chance.",
     )
 
 
-def _errors(result: dict[str, Any], pictures: Path) -> str:
-    parts = []
-    for kind, title in (("missed", "Fractures missed"), ("false alarm", "Intact levels called")):
-        chosen = [error for error in result["errors"] if error["kind"] == kind]
-        shown = "".join(_error(error, pictures / picture_name(error["case"], error["level"])) for error in chosen)
-        parts.append(f"<h2>{title}<small>the worst {len(chosen)}</small></h2><div class=errors>{shown}</div>")
-    key = (
-        '<p class="small">Axial and sagittal, bone window.<span class="key" style="border-color:#56b4e9"></span>the '
-        'true fracture and its box<span class="key" style="border-color:#e69f00"></span>the box that was drawn</p>'
-    )
-    return f"<section>{'<br>'.join(parts)}{key}</section>"
+def _errors(result: dict[str, Any], pictures: Path) -> list[dict[str, Any]]:
+    """The worst of each kind of error: title, and of each what it is, with its picture or ""."""
+    return [
+        {
+            "title": title,
+            "shown": [
+                {
+                    "words": f"{error['level']}, {error['probability']:.3f}, {error['case']}",
+                    "picture": _data_url(pictures / picture_name(error["case"], error["level"])),
+                }
+                for error in result["errors"]
+                if error["kind"] == kind
+            ],
+        }
+        for kind, title in (("missed", "Fractures missed"), ("false alarm", "Intact levels called"))
+    ]
 
 
-def _error(error: dict[str, Any], picture: Path) -> str:
-    words = f"{error['level']}, {error['probability']:.3f}, {error['case']}"
+def _data_url(picture: Path) -> str:
     if not picture.exists():
-        return f"<figure><p>No picture was kept.</p><figcaption>{escape(words)}</figcaption></figure>"
-    data = base64.b64encode(picture.read_bytes()).decode("ascii")
-    return (
-        f'<figure><img alt="{escape(words)}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{escape(words)}</figcaption></figure>"
-    )
+        return ""
+    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode("ascii")
 
 
-def _making(result: dict[str, Any]) -> str:
+def _cost(result: dict[str, Any]) -> Section:
     spine, cost = result["spine"], result["cost"]
     names = {
         "every level right": "Studies with every level right",
@@ -300,17 +293,11 @@ def _making(result: dict[str, Any]) -> str:
         "names certain": "Names given as certain",
         "nothing found": "No spine found",
     }
-    rows = [("", [names[key], told(spine[key], "rate")]) for key in names]
-    rows += [("", [f"Seconds, {escape(stage)}", told(found, "mean", 1)]) for stage, found in cost["stages"].items()]
-    rows.append(("", ["Seconds a study", told(cost["seconds"], "mean", 1)]))
+    cells: list[list[str | Figure]] = [[names[key], with_interval(spine[key], "rate")] for key in names]
+    cells += [[f"Seconds, {stage}", with_interval(found, "mean", 1)] for stage, found in cost["stages"].items()]
+    cells.append(["Seconds a study", with_interval(cost["seconds"], "mean", 1)])
     if cost["peak memory GiB"]:
         peak = cost["peak memory GiB"]
-        rows.append(("", ["Peak memory of the process", f"{peak['mean']:.1f} GiB, highest {peak['highest']:.1f} GiB"]))
-    rows.append(("", ["Largest study, voxels", " × ".join(map(str, cost["largest study"]))]))
-    bundles = [("", [escape(name), f"<code>{sha}</code>"]) for name, sha in result["bundles"].items()]
-    return (
-        f"<section><h2>Spine, time and memory</h2>{table(['', ''], rows)}</section>"
-        f"<section><h2>How this was made</h2><p><code>{escape(result['command'])}</code></p>"
-        f"{table(['Network', 'SHA-256'], bundles)}"
-        f'<p class="small">NeckFrac {escape(__version__)}. {escape(DISCLAIMER)}</p></section>'
-    )
+        cells.append(["Peak memory of the process", f"{peak['mean']:.1f} GiB, highest {peak['highest']:.1f} GiB"])
+    cells.append(["Largest study, voxels", " × ".join(map(str, cost["largest study"]))])
+    return Section([Part("Spine, time and memory", ["", ""], [Row(row) for row in cells])])
