@@ -18,22 +18,18 @@ def auc(probabilities: np.ndarray, truths: np.ndarray) -> float | None:
 
 def at_threshold(probabilities: np.ndarray, truths: np.ndarray, threshold: float) -> dict[str, float | None]:
     """Sensitivity, specificity, F1 and F2 of calling what reaches the threshold; None where undefined."""
+    from sklearn.metrics import fbeta_score, recall_score
+
     truths = np.asarray(truths, dtype=bool)
     called = np.asarray(probabilities) >= threshold
-    hits, misses = int((called & truths).sum()), int((~called & truths).sum())
-    false, right = int((called & ~truths).sum()), int((~called & ~truths).sum())
+
+    def recall(of: bool) -> float | None:
+        return float(recall_score(truths, called, pos_label=of)) if (truths == of).any() else None
 
     def f_score(beta: float) -> float:
-        weight = beta**2
-        total = (1 + weight) * hits + weight * misses + false
-        return (1 + weight) * hits / total if total else 0.0
+        return float(fbeta_score(truths, called, beta=beta, zero_division=0.0)) if len(truths) else 0.0
 
-    return {
-        "sensitivity": hits / (hits + misses) if hits + misses else None,
-        "specificity": right / (right + false) if right + false else None,
-        "f1": f_score(1),
-        "f2": f_score(2),
-    }
+    return {"sensitivity": recall(True), "specificity": recall(False), "f1": f_score(1), "f2": f_score(2)}
 
 
 def summary(probabilities: np.ndarray, truths: np.ndarray, threshold: float) -> dict[str, object]:

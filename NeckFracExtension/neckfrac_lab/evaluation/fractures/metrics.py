@@ -96,10 +96,12 @@ def weighted_sensitivity_at(
 
 def roc_curve(scores: np.ndarray, truths: np.ndarray) -> dict[str, list[float]] | None:
     """1 - specificity and sensitivity as thresholds fall; None when only one class is there."""
-    hits, false, _ = called_from_the_top(scores, truths, np.ones((1, len(scores))))
-    if not len(scores) or not hits[0, -1] or not false[0, -1]:
+    from sklearn.metrics import roc_curve as curve
+
+    if truths.all() or not truths.any():
         return None
-    return {"false positive rate": (false[0] / false[0, -1]).tolist(), "sensitivity": (hits[0] / hits[0, -1]).tolist()}
+    false, hits, _ = curve(truths, scores, drop_intermediate=False)
+    return {"false positive rate": false.tolist(), "sensitivity": hits.tolist()}
 
 
 def ranking(scores: np.ndarray, truths: np.ndarray, groups: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
@@ -206,7 +208,9 @@ def baselines(truths: np.ndarray) -> dict[str, dict[str, Any]]:
 
 def brier(probabilities: np.ndarray, truths: np.ndarray) -> float | None:
     """Mean of (p - y)^2 (Brier 1950); None of nothing."""
-    return float(np.mean((probabilities - truths) ** 2)) if len(truths) else None
+    from sklearn.metrics import brier_score_loss
+
+    return float(brier_score_loss(truths, probabilities, pos_label=True)) if len(truths) else None
 
 
 def reliability(probabilities: np.ndarray, truths: np.ndarray, bins: int = ECE_BINS) -> list[dict[str, Any]]:
