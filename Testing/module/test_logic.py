@@ -125,7 +125,7 @@ def test_what_is_no_ct_volume_is_refused_with_the_reason(world):
         logic.process(None)
 
 
-@pytest.mark.parametrize("views", [True, False])
+@pytest.mark.parametrize("views", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_self_test_passes_with_the_trained_networks_on_the_sample_and_not_for_lack_of_views(world, views):
     scene, _, logic, _ = world
     scene.Clear(0)

@@ -120,12 +120,12 @@ def test_a_name_that_is_changed_anywhere_in_the_modules_code_is_found():
 
     texts, tried = sources(), 0
     for module, text in texts.items():
-        for match in list(re.finditer(r"\bui\.(\w+)\.(set\w+)\(", text))[:3]:
+        for match in list(re.finditer(r"\bui\.(\w+)\.(set\w+)\(", text))[:1]:
             wrong = text[: match.start(2)] + "x" + match.group(2) + text[match.end(2) :]
             faults = Checker(texts | {module: wrong}, widgets()).check()
             assert any(f"has no x{match.group(2)}" in fault for fault in faults), match.group()
             tried += 1
-    assert tried > 10
+    assert tried > 7
 
 
 @pytest.fixture
