@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from neckfrac.anatomy import LEVEL_BY_NAME
 from neckfrac.measurement import NormalRange
 from neckfrac.pipeline.external_segmentation import given
 from neckfrac.pipeline.grids import Lattice
 from neckfrac.pipeline.measure import TOO_COARSE, assemble, measure
 from neckfrac.pipeline.measurements import norms, soft_tissue
 from neckfrac.pipeline.measurements.axes import VertebraAxes, voxels_of
-from neckfrac.pipeline.measurements.bodies import Body
+from neckfrac.pipeline.measurements.bodies import Body, _middle_of
 from neckfrac.pipeline.measurements.surface import ScanSurface, crossings, edge_share
 from neckfrac.pipeline.measurements.values import Maker
 from neckfrac.volume import CTVolume
@@ -30,9 +31,18 @@ def toy(request):
     grid = Grid((110, 116, 80), SPACING, ("C4", (0.0, 12.0, 0.0)))
     study = simulate_study(make_toy_neck(), seed=3, grid=grid, variation=variation, scanner=Scanner.clean())
     labels = np.where(study.labels <= 7, study.labels, 0).astype(np.uint8)
-    return study.volume, labels, {one.key: one for one in true_measurements(study.posed)[1]}
+    # The toy's bones hang in air; beside real ones lies tissue.
+    volume = CTVolume(np.maximum(study.volume.voxels, 40), study.volume.affine)
+    return volume, labels, {one.key: one for one in true_measurements(study.posed)[1]}
 
 
+@pytest.fixture
+def ellipsoids(monkeypatch):
+    """The toy's bodies are ellipsoids: near their ends neighbouring rays differ by more than on bodies of vertebrae."""
+    monkeypatch.setattr(ScanSurface, "together", 4.0)
+
+
+@pytest.mark.usefixtures("ellipsoids")
 def test_what_is_measured_agrees_with_the_true_surfaces(toy):
     volume, labels, truth = toy
     found = {one.key: one for one in measure(given(volume, labels, window=96), volume)[0]}
@@ -50,6 +60,7 @@ def test_what_is_measured_agrees_with_the_true_surfaces(toy):
     assert compared >= 12
 
 
+@pytest.mark.usefixtures("ellipsoids")
 def test_a_level_that_the_scan_cuts_is_not_measured(toy):
     volume, labels, _ = toy
     whole = measure(given(volume, labels, window=96), volume)[0]
@@ -107,6 +118,59 @@ def test_slices_make_bone_neither_higher_nor_lower_on_average_wherever_they_lie(
         half_way.append(height_of(surface) - height)
     assert abs(np.mean(errors)) < 0.5
     assert np.mean(half_way) > np.mean(errors) + 0.3, "half the height of a blurred shell lies outside it"
+
+
+@pytest.mark.parametrize("beyond", [60, 220])
+def test_a_mask_that_reaches_over_the_disc_moves_no_endplate(beyond):
+    """Into soft tissue, or into the calcified or osteophytic rim of a worn disc, which is bright but no cortex."""
+    surface = slab(1.0)
+    z = np.arange(-24.0, 24.5, 1.0)
+    surface.labels[np.abs(z) <= 10.0] = 5
+    surface.values[(np.abs(z) > 7.0) & (np.abs(z) <= 10.0)] = beyond
+    assert height_of(surface) == pytest.approx(12.0, abs=0.8)
+
+
+def test_dense_marrow_behind_a_thin_endplate_does_not_pull_it_inwards():
+    surface = slab(1.0)
+    surface.values[24] = 1200  # one sclerotic slice in the middle
+    assert height_of(surface) == pytest.approx(12.0, abs=0.8)
+
+
+def test_beside_a_vertebra_air_with_noise_is_beyond_the_scan():
+    surface = slab(1.0)
+    assert surface.in_view(np.array([0.0, 0.0, 8.0]))
+    surface.values[32] = -990  # 8 mm above the middle
+    assert not surface.in_view(np.array([0.0, 0.0, 8.0]))
+    assert not surface.in_view(np.array([0.0, 0.0, 40.0]))
+
+
+def test_rays_that_met_several_surfaces_give_no_point():
+    together = [6.0, 6.1, 6.3, 5.8, 6.6, 6.2, 6.4, 6.0]
+    assert _middle_of(np.array(together), 2.0) == pytest.approx(6.15)
+    assert _middle_of(np.array([*together, 10.3]), 2.0) == pytest.approx(6.2), "one that leaked"
+    assert np.isnan(_middle_of(np.array([*together, 10.3, 10.2, 10.1]), 2.0))
+    assert np.isnan(_middle_of(np.array([*together, *[np.nan] * 4]), 2.0))
+    rounded = np.array([*together, 3.0, 3.5, 2.0])
+    assert _middle_of(rounded, 2.0, rounded > 5) == pytest.approx(6.0), "of the rounded edge no more is asked"
+    assert np.isnan(_middle_of(np.array([np.nan]), 2.0)) and np.isnan(_middle_of(np.array([]), 2.0))
+
+
+@pytest.mark.usefixtures("ellipsoids")
+@pytest.mark.parametrize("fault", ["mask", "scan"])
+def test_a_spinous_process_that_mask_or_scan_cut_short_has_no_tip(toy, fault):
+    volume, labels, _ = toy
+    found = measure(given(volume, labels, window=96), volume)[0]
+    line = next(one for one in found if one.name == "interspinous")
+    level, row = line.levels[0], round(float(volume.to_indices(np.array(line.points[0]))[1]))
+    labels, voxels = labels.copy(), volume.voxels.copy()
+    short = (labels == LEVEL_BY_NAME[level].label) & (np.arange(labels.shape[1])[:, None] > row - 8)
+    labels[short] = 0
+    if fault == "scan":
+        voxels[:, row - 7 :] = -1010
+    cut = CTVolume(voxels, volume.affine)
+    rest = measure(given(cut, labels, window=96), cut)[0]
+    assert not any(one.name == "interspinous" and level in one.levels for one in rest)
+    assert any(one.name == "listhesis" or "height" in one.name for one in rest)
 
 
 def test_the_edge_of_a_thick_cortex_is_half_way_and_of_a_thin_shell_higher():

@@ -29,6 +29,8 @@ class PosedSurface:
     mirrored: left and right change places, as in the study.
     """
 
+    together = float("inf")  # no mask that leaks
+
     def __init__(
         self, neck: Neck, pose: Pose, tissue: Tissue, fractures: Sequence[Any] = (), mimics: Sequence[Any] = (),
         mirrored: bool = False,

@@ -14,10 +14,14 @@ from .surface import Surface
 PLACES = {"front": 0.125, "middle": 0.5, "back": 0.875}
 ACROSS = np.array([-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0])  # mm beside the midline over which endplates are averaged
 ALONG = np.array([-1.0, 0.0, 1.0])  # mm before and behind the same place
+# Which of these rows must end together: not those nearer to the wall, where the body is rounded.
+INNER = {"front": (False, True, True), "middle": (True, True, True), "back": (True, True, False)}
 WALL_ACROSS = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
 WALL_INSIDE = np.array([2.5, 3.5, 4.5])  # mm from the endplate at which walls are taken: corners are rounded
 TANGENT_HEIGHT = 11.0  # mm above the lower endplate of C2 to which its posterior wall is straight
-SPINOUS_AIR = 3.0  # mm behind the tip that must be in view: else it may be cut
+LEAST_TOGETHER = 0.8  # share of a point's rays that must end within the surface's `together`
+BEYOND = 2.5  # mm beyond an endplate that must be in view: where the scan ends, so does the mask
+SPINOUS_AIR = 3.0  # mm behind and below the tip that must be in view, without bone that no mask holds: else it is cut
 SPINOUS_SHELL = 1.5  # mm of the rearmost bone whose middle is the tip
 
 
@@ -39,14 +43,14 @@ class Body:
 def find_body(level: str, axes: VertebraAxes, surface: Surface, voxels: np.ndarray) -> Body:
     """The landmarks of a level from C2 down. voxels: LPS mm [n, 3] of its mask."""
     body = Body(axes)
-    low = _middle_of(_endplate(level, axes, surface, np.zeros(1), -1))
+    low = _middle_of(_endplate(level, axes, surface, np.zeros(1), -1), surface.together)
     if not np.isfinite(low):
         return body
     if level == "C2":
         walls = {"low": _walls(level, axes, surface, low + WALL_INSIDE)}
         walls["high"] = walls["low"]
     else:
-        high = _middle_of(_endplate(level, axes, surface, np.zeros(1), 1))
+        high = _middle_of(_endplate(level, axes, surface, np.zeros(1), 1), surface.together)
         walls = {"low": _walls(level, axes, surface, low + WALL_INSIDE)}
         walls["high"] = _walls(level, axes, surface, high - WALL_INSIDE)
     (front_low, back_low), (front_high, back_high) = walls["low"], walls["high"]
@@ -57,8 +61,9 @@ def find_body(level: str, axes: VertebraAxes, surface: Surface, voxels: np.ndarr
     for place, share in PLACES.items():
         y = front + share * (back - front)
         for found, way in ends.values():
-            height = _middle_of(_endplate(level, axes, surface, y + ALONG, way))
-            if np.isfinite(height):
+            rays = _endplate(level, axes, surface, y + ALONG, way)
+            height = _middle_of(rays, surface.together, np.repeat(INNER[place], len(ACROSS)))
+            if np.isfinite(height) and surface.in_view(axes.world([0.0, y, height + way * BEYOND])):
                 found[place] = axes.world([0.0, y, height])
     points = body.points
     if "back" in body.bottom:
@@ -79,15 +84,29 @@ def find_body(level: str, axes: VertebraAxes, surface: Surface, voxels: np.ndarr
             if lamina is not None:
                 points["lamina"] = lamina
     tip = _spinous_tip(axes, voxels)
-    if tip is not None and surface.in_view(tip + SPINOUS_AIR * axes.rows[1]):
+    if tip is not None and _ends_there(tip, axes, surface):
         points["spinous tip"] = tip
     return body
 
 
-def _middle_of(values: np.ndarray) -> float:
-    """The median; NaN when a third or more of the values is unknown."""
+def _ends_there(tip: np.ndarray, axes: VertebraAxes, surface: Surface) -> bool:
+    """Whether the spinous process ends at the tip of its mask: neither the scan nor the mask stops short of it."""
+    back, down = axes.rows[1], -axes.rows[2]
+    around = tip + SPINOUS_AIR * np.array([back, (back + down) / np.sqrt(2), down])
+    return all(map(surface.in_view, around)) and not surface.other_bone(around).any()
+
+
+def _middle_of(values: np.ndarray, together: float, inner: np.ndarray | None = None) -> float:
+    """The median; NaN when a third or more is unknown, or too few lie within `together`: no one surface was met.
+
+    inner: which of the values must lie together; None: all.
+    """
     known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) > 2 * values.size / 3 else float("nan")
+    if len(known) <= 2 * values.size / 3:
+        return float("nan")
+    asked = np.sort(values if inner is None else values[inner])
+    counts = np.searchsorted(asked[np.isfinite(asked)], asked + together, side="right") - np.arange(len(asked))
+    return float(np.median(known)) if counts.max() >= LEAST_TOGETHER * len(asked) else float("nan")
 
 
 def _endplate(level: str, axes: VertebraAxes, surface: Surface, y: np.ndarray, way: int) -> np.ndarray:
@@ -103,8 +122,8 @@ def _walls(
     """(front, back) wall, mm behind the centre, about the midline at some heights."""
     x, z = (part.ravel() for part in np.meshgrid(WALL_ACROSS, heights))
     starts = axes.world(np.stack([x, np.zeros_like(x), z], axis=1))
-    ahead = -_middle_of(surface.exits(level, starts, -axes.rows[1], 20.0)) if front else float("nan")
-    return ahead, _middle_of(surface.exits(level, starts, axes.rows[1], 16.0))
+    ahead = -_middle_of(surface.exits(level, starts, -axes.rows[1], 20.0), surface.together) if front else float("nan")
+    return ahead, _middle_of(surface.exits(level, starts, axes.rows[1], 16.0), surface.together)
 
 
 def _lamina(level: str, axes: VertebraAxes, surface: Surface, wall: np.ndarray) -> np.ndarray | None:

@@ -21,14 +21,24 @@ CORTEX = (-2.5, 0.75)
 # KERNEL: mm, the width of a scanner's usual blur.
 CORTEX_THICK, MARROW, KERNEL = 1.0, 0.25, 0.9
 SKULL_FROM = 350.0  # HU
+TISSUE = -500.0  # HU; what is less dense beside a vertebra is no tissue but what lies beyond the scan, noise and all
 SOFT = 60.0  # HU between two bones that nearly touch, where blur leaves no dark valley
 LARGEST_SHIFT = 1.6  # mm by which the CT's edge may lie off the mask's
 RIM = 1.2 * np.array([(0, 0, 0), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)])  # mm
+# A mask that reaches beyond the bone, over a disc or into an osteophyte: mm behind its edge where the bone's own is
+# looked for, the share of the brightest that is cortex still, mm between both edges from which the CT is believed, and
+# the share of the brightest by which HU rise again at another cortex.
+LEAK, CORTEX_SHARE, LEAST_LEAK, RISE = 8.0, 0.55, 1.5, 0.3
 LEAST_CONTRAST = 120.0  # HU between cortex and what is outside, below which the mask's edge stays
 
 
 class Surface(Protocol):
-    """Bone of each level along rays. Origins [n, 3] and unit directions [3] or [n, 3], mm, LPS."""
+    """Bone of each level along rays. Origins [n, 3] and unit directions [3] or [n, 3], mm, LPS.
+
+    together: mm within which neighbouring rays end when they meet one surface; beyond it a mask has leaks or holes.
+    """
+
+    together: float
 
     def exits(self, level: str, origins: np.ndarray, directions: np.ndarray, reach: float) -> np.ndarray:
         """mm [n] at which each ray leaves the bone that it starts in; NaN where it does not, or leaves the scan."""
@@ -45,7 +55,7 @@ class Surface(Protocol):
         """Whether bone of no cervical level is at points [..., 3]: of the skull, above C1."""
 
     def in_view(self, point: np.ndarray) -> bool:
-        """Whether a point lies where the scan has data."""
+        """Whether a point, in the tissue beside a vertebra, lies where the scan has data."""
 
 
 def crossings(inside: np.ndarray, leaving: bool) -> np.ndarray:
@@ -83,6 +93,8 @@ class ScanSurface:
     edges (LPS mm) of the voxels of the scan itself; None: those of the lattice.
     """
 
+    together = 2.0
+
     def __init__(self, hu: np.ndarray, labels: np.ndarray, lattice: Lattice, voxel: np.ndarray | None = None) -> None:
         self.values, self.labels, self.lattice = hu, labels, lattice
         self.grid = np.diag(lattice.spacing[::-1])
@@ -100,11 +112,11 @@ class ScanSurface:
 
     def in_view(self, point: np.ndarray) -> bool:
         """See `Surface`."""
-        return bool(self.hu(point[None])[0] > NO_DATA)
+        return bool(self.hu(point[None])[0] > TISSUE)
 
     def label(self, points: np.ndarray) -> np.ndarray:
         """The label at points [..., 3], 0 outside."""
-        index = np.rint(self.lattice.to_indices(points)).astype(np.int32)
+        index = np.rint(np.nan_to_num(self.lattice.to_indices(points), nan=-1.0)).astype(np.int32)
         inside = ((index >= 0) & (index < self.labels.shape)).all(axis=-1)
         z, y, x = np.moveaxis(np.where(inside[..., None], index, 0), -1, 0)
         return np.where(inside, self.labels[z, y, x], 0)
@@ -118,7 +130,7 @@ class ScanSurface:
         """See `Surface`."""
         origins, directions = np.broadcast_arrays(np.atleast_2d(origins), directions)
         found = crossings(self._along(level, origins, directions, reach), leaving=True)
-        at = found * STEP - STEP / 2
+        at = self._without_leak(origins, directions, found * STEP - STEP / 2)
         edge = at + self._edge(origins + at[:, None] * directions, directions)
         return np.where(found > 0, edge, np.nan)
 
@@ -171,6 +183,24 @@ class ScanSurface:
         known = second.any(axis=1) & before.any(axis=1) & np.isfinite(ends[0] + ends[1])
         return np.where(known, ends[0], np.nan), np.where(known, ends[1], np.nan)
 
+    def _without_leak(self, origins: np.ndarray, directions: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """mm [n] at which rays leave the bone, where the mask goes on beyond it; else where they leave the mask."""
+        step = PROFILE[1] - PROFILE[0]
+        back = np.arange(-LEAK, CORTEX[1] + step, step)
+        places = at[:, None] + back
+        hu = self.hu(origins[:, None] + places[..., None] * directions[:, None])
+        hu = np.where((places >= 0) & np.isfinite(hu), hu, NO_DATA)
+        top = hu.max(axis=1, keepdims=True)
+        cortex = hu >= SOFT + CORTEX_SHARE * (top - SOFT)
+        last = len(back) - 1 - np.argmax(cortex[:, ::-1], axis=1)
+        # No cortex lies between: another would rise from what is before it.
+        beyond = np.arange(len(back)) > last[:, None]
+        valley = np.minimum.accumulate(np.where(beyond, hu, np.inf), axis=1)
+        rises = np.where(beyond, hu - valley, 0).max(axis=1)
+        contrast = top[:, 0] - SOFT
+        leaks = (contrast >= LEAST_CONTRAST) & (back[last] <= -LEAST_LEAK) & (rises < RISE * contrast)
+        return np.where(leaks, at + back[last] + step, at)
+
     def _edge(self, points: np.ndarray, outward: np.ndarray) -> np.ndarray:
         """mm [n] from the mask's edge outwards to where HU fall below the cortex' edge (see `edge_share`)."""
         profile = self.hu(points[:, None] + PROFILE[None, :, None] * outward[:, None])
@@ -189,7 +219,7 @@ class ScanSurface:
             edge = PROFILE[after - 1] + share * (PROFILE[1] - PROFILE[0])
         edge = np.where(found & np.isfinite(edge) & (after > 0), np.clip(edge, -LARGEST_SHIFT, LARGEST_SHIFT), 0.0)
         # A scan that ends at the border can't tell where the bone would have ended.
-        seen = np.isfinite(profile[:, PROFILE <= 1.0]).all(axis=1)
+        seen = (np.nan_to_num(profile[:, PROFILE <= 1.0], nan=NO_DATA) > NO_DATA).all(axis=1)
         return np.where(seen, edge, np.nan)
 
     def other_bone(self, points: np.ndarray) -> np.ndarray:
