@@ -28,7 +28,7 @@ from neckfrac.findings import (
     severity,
 )
 from neckfrac.formatting import as_figure, on_scale
-from output_case import UNCERTAIN, make_analysis, with_naming
+from output_case import UNCERTAIN, as_written_by_1, make_analysis, with_naming
 
 probability = st.floats(0, 1)
 
@@ -109,9 +109,10 @@ def test_uncertain_names_go_through_json_and_come_back_equal():
 
 
 def test_findings_of_schema_one_point_zero_are_read_with_certain_names():
-    content = json.loads(json.dumps(make_analysis().findings.to_dict())) | {"schema": "1.0"}
+    findings = replace(make_analysis().findings, warnings=())
+    content = as_written_by_1(findings, "1.0")
     del content["naming"]
-    assert Findings.from_dict(content) == make_analysis().findings
+    assert Findings.from_dict(content) == findings
     assert Findings.from_dict(content).naming.certain
 
 
@@ -232,12 +233,13 @@ def test_a_review_of_no_level_or_without_a_verdict_is_refused(level, verdict):
 
 
 def test_findings_that_were_written_before_reviews_are_read():
-    content = make_analysis().findings.to_dict() | {"schema": "1.2"}
+    findings = replace(make_analysis().findings, warnings=())
+    content = as_written_by_1(findings, "1.2")
     for key in ("reviews", "thresholds"):
         del content[key]
     for level in content["levels"]:
         del level["region"]
-    assert Findings.from_dict(content) == make_analysis().findings
+    assert Findings.from_dict(content) == findings
 
 
 def test_what_the_networks_were_trained_on_is_told_as_it_is():
@@ -313,8 +315,9 @@ def test_the_note_is_written_with_the_findings_and_read_past():
     findings = called_by_a_level(0.31)
     content = json.loads(json.dumps(findings.to_dict()))
     assert content["note_on_call"] == findings.note_on_call() and Findings.from_dict(content) == findings
-    del content["note_on_call"]  # as earlier versions wrote them
-    assert Findings.from_dict(content | {"schema": "1.3"}) == findings
+    older = as_written_by_1(replace(findings, warnings=()), "1.3")
+    del older["note_on_call"]
+    assert Findings.from_dict(older) == replace(findings, warnings=())
 
 
 def test_another_review_of_a_level_takes_the_stamp_off_the_whole():
@@ -323,5 +326,5 @@ def test_another_review_of_a_level_takes_the_stamp_off_the_whole():
     assert "2026-03-01 10:20:30" in stamped.review_state_in_words()
     changed = stamped.reviewed("C4", Review("C4", "confirmed"))
     assert changed.review_completed == "" and changed.review_state_in_words().startswith("No reader")
-    older = {key: value for key, value in stamped.to_dict().items() if key != "review_completed"}
-    assert Findings.from_dict(older | {"schema": "1.5"}).review_completed == ""
+    older = {key: value for key, value in as_written_by_1(stamped, "1.5").items() if key != "review_completed"}
+    assert Findings.from_dict(older).review_completed == ""

@@ -11,8 +11,10 @@ from . import DISCLAIMER, __version__
 from .anatomy import CHAIN_NAMES, LEVEL_NAMES
 from .formatting import as_figures
 from .measurement import Measurement
+from .study_warning import GIVEN, NAMES_UNCERTAIN, NOT_CODED, StudyWarning
 
-SCHEMA_VERSION = "1.6"
+SCHEMA_VERSION = "2.0"
+READABLE_SCHEMAS = ("1", "2")  # major versions; the first is read by `_from_1`
 NOT_SEEN, NEGATIVE, POSITIVE = "not seen", "negative", "positive"
 CUT = "cut"  # what a reader is told of a level that the scan cuts and that is not called
 WHOLE = 0.95  # share in view from which a level counts as whole
@@ -156,6 +158,13 @@ class Naming:
         """One line for a reader; "" when the names are certain or nothing was named."""
         return f"The levels' names are uncertain: {self.readings}. {self.reason}".strip() if self.readings else ""
 
+    def warning(self) -> StudyWarning | None:
+        """The sentence as a warning of the study; None when there is nothing to say."""
+        if not self.readings:
+            return None
+        figures = {"given": self.given, "alternatives": self.alternatives, "probability": self.probability}
+        return StudyWarning(NAMES_UNCERTAIN, self.sentence(), figures)
+
     def alternatives_of(self, level: str) -> tuple[str, ...]:
         """What else the vertebra named `level` could be, likeliest first; () when its name is certain.
 
@@ -236,7 +245,7 @@ class Findings:
     patient_threshold: float
     operating_point: str
     models: tuple[ModelIdentity, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[StudyWarning, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     geometry: dict[str, Any] = field(default_factory=dict)
     naming: Naming = Naming()
@@ -252,9 +261,9 @@ class Findings:
         return tuple(level for level in self.levels if level.status == POSITIVE)
 
     @property
-    def further_warnings(self) -> tuple[str, ...]:
-        """The warnings without the sentence about uncertain names, which is shown on its own."""
-        return tuple(warning for warning in self.warnings if warning != self.naming.sentence())
+    def further_warnings(self) -> tuple[StudyWarning, ...]:
+        """The warnings without that of uncertain names, which is shown on its own."""
+        return tuple(warning for warning in self.warnings if warning.code != NAMES_UNCERTAIN)
 
     def level(self, name: str) -> VertebraFinding:
         """The level of that name. Raises KeyError."""
@@ -373,18 +382,22 @@ class Findings:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Findings:
-        """The Findings that `to_dict` wrote. Raises ValueError for another schema's major version."""
+        """The Findings that `to_dict` wrote, also those of schema 1.0 to 1.6.
+
+        Raises ValueError for another schema's major version.
+        """
         content = dict(content)
-        schema = str(content.pop("schema", ""))
-        if schema.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
-            raise ValueError(f"findings of schema {schema or 'unknown'}; this version reads {SCHEMA_VERSION}")
+        schema = content.pop("schema", "")
+        if not is_readable(schema):
+            raise ValueError(f"findings of schema {schema or 'unknown'}; this version reads 1.0 to {SCHEMA_VERSION}")
+        if schema.split(".")[0] == "1":
+            content = _from_1(content)
         for key in ("software", "disclaimer", "note_on_call"):  # the last not written before schema 1.4
             content.pop(key, None)
         content["study"] = StudyIdentity(**content["study"])
         content["models"] = tuple(ModelIdentity(**model) for model in content["models"])
-        content["warnings"] = tuple(content["warnings"])
-        naming = dict(content.get("naming", {}))  # not written before schema 1.1
-        content["naming"] = Naming(**{**naming, "alternatives": tuple(naming.get("alternatives", ()))})
+        content["warnings"] = tuple(map(StudyWarning.from_dict, content["warnings"]))
+        content["naming"] = _naming(content.get("naming", {}))  # not written before schema 1.1
         levels = []
         for level in content["levels"]:
             level = {**level, "box": _box(level["box"]), "region": _box(level.get("region"))}
@@ -397,6 +410,23 @@ class Findings:
         measurements = content.get("measurements", ())  # not written before schema 1.5
         content["measurements"] = tuple(map(Measurement.from_dict, measurements))
         return cls(**content)
+
+
+def is_readable(schema: Any) -> bool:
+    """Whether `Findings.from_dict` reads findings of this schema, "1.6"."""
+    return isinstance(schema, str) and schema.split(".")[0] in READABLE_SCHEMAS
+
+
+def _from_1(content: dict[str, Any]) -> dict[str, Any]:
+    """Findings of schema 1.x as those of 2.0: their warnings were sentences."""
+    naming = _naming(content.get("naming", {}))
+    known = {str(warning): warning for warning in (naming.warning(), GIVEN) if warning is not None}
+    warnings = [known.get(text) or StudyWarning(NOT_CODED, text) for text in content["warnings"]]
+    return content | {"warnings": [asdict(warning) for warning in warnings]}
+
+
+def _naming(content: dict[str, Any]) -> Naming:
+    return Naming(**{**content, "alternatives": tuple(content.get("alternatives", ()))})
 
 
 def _box(content: dict[str, Any] | None) -> Box | None:

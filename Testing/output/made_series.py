@@ -21,6 +21,7 @@ from neckfrac.findings import (
     VertebraFinding,
     severity,
 )
+from neckfrac.study_warning import StudyWarning
 from neckfrac.volume import CTVolume
 
 SHAPE, SPACING, ORIGIN = (18, 20, 24), (2.5, 0.8, 0.6), (-5.0, -7.0, 30.0)
@@ -68,7 +69,7 @@ def findings_of(status=POSITIVE):
         patient_threshold=0.6,
         operating_point="balanced",
         models=(ModelIdentity("model-a", "1.0", "ab" * 32, "slices", "simulated CT only; no patient data"),),
-        warnings=("Do not rely on the fracture calls.",),
+        warnings=(StudyWarning("calls-unreliable", "Do not rely on the fracture calls."),),
         prevalence=0.05,
     )
 

@@ -14,6 +14,7 @@ from neckfrac.output.pictures import panels
 from neckfrac.output.report import report, templates
 from neckfrac.output.tables import read_json, write_csv
 from neckfrac.progress import Progress
+from neckfrac.study_warning import StudyWarning
 from neckfrac.workspace import check_place
 from output_case import UNCERTAIN, center_of, make_analysis, with_anchors, with_naming
 
@@ -141,7 +142,8 @@ def test_a_name_that_a_template_lacks_is_an_error_and_no_gap():
 
 def test_a_report_warns_of_uncertain_names_before_it_names_a_level(analysis):
     uncertain = with_naming(analysis, UNCERTAIN)
-    findings = replace(uncertain.findings, warnings=(UNCERTAIN.sentence(), "Another warning."))
+    another = StudyWarning("scan-short", "Another warning.")
+    findings = replace(uncertain.findings, warnings=(UNCERTAIN.warning(), another))
     html = report(replace(uncertain, findings=findings), panels(analysis))
     banner = re.search(r'<section class="uncertain".*?</section>', html, re.DOTALL).group()
     assert "C1–C6 or C2–C7" in banner and "first rib" in html and "70%" in banner

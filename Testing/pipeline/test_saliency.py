@@ -25,6 +25,7 @@ from neckfrac.pipeline.localize import level_heat
 from neckfrac.pipeline.saliency import Score, layer_to_look_at, saliency, weight_sharing_copy
 from neckfrac.pipeline.segment import Segmented
 from neckfrac.progress import Progress
+from neckfrac.study_warning import StudyWarning
 from pipeline_phantom import knowing, phantom, stored, study
 from torch import nn
 
@@ -297,7 +298,8 @@ def test_a_member_that_can_not_be_explained_leaves_the_usual_heat_and_a_warning(
     result = explained(engine, phantom()[0], GRAD_CAM)
     assert np.array_equal(result.heat, usual.heat) and result.findings.explanation == ""
     told = "Grad-CAM of tiny-vertebrae failed; the heat is the members' own: out of memory"
-    assert told in result.findings.warnings
+    data = {"member": "tiny-vertebrae", "method": GRAD_CAM, "error": "RuntimeError"}
+    assert StudyWarning("saliency-failed", told, data) in result.findings.warnings
 
 
 @pytest.mark.parametrize(

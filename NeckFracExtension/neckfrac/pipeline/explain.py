@@ -62,7 +62,8 @@ def redraw(
     except Cancelled:
         raise
     except (RuntimeError, MemoryError) as error:
-        progress.warn(f"{TITLES[method]} of {member} failed; the heat is the members' own: {first_line(error)}")
+        text = f"{TITLES[method]} of {member} failed; the heat is the members' own: {first_line(error)}"
+        progress.warn("saliency-failed", text, member=member, method=method, error=type(error).__name__)
         return ""
     draw(segmented, [MemberPrediction({}, None, heat)], volume, into)
     return f"{TITLES[method]} of {member}"
