@@ -18,9 +18,13 @@ from neckfrac.findings import (
     VertebraFinding,
     severity,
 )
+from neckfrac.provenance import Provenance
 from neckfrac.study_warning import StudyWarning
 from neckfrac.volume import CTVolume
 
+MODEL = ModelIdentity(
+    "model-a", "1.0", "ab" * 32, "slices", "simulated CT only; no patient data", Provenance.SIMULATED
+)
 SPACING = np.array([2.0, 1.0, 1.5])
 ORIGIN = np.array([-30.0, -40.0, 900.0])
 
@@ -79,7 +83,7 @@ def make_analysis(axes=(0, 1, 2), flips=(), turn=0.0, empty=False):
         patient_members={} if empty else {"levels": 0.93, "model-a": 0.8},
         patient_threshold=0.6,
         operating_point="balanced",
-        models=(ModelIdentity("model-a", "1.0", "ab" * 32, "slices", "simulated CT only; no patient data"),),
+        models=(MODEL,),
         warnings=(StudyWarning("levels-not-seen", "Not seen, so nothing is said of: C7.", {"levels": ["C7"]}),),
         timings={"Locating the spine": 1.5},
         geometry={"shape": list(volume.shape)},

@@ -28,6 +28,7 @@ from neckfrac.findings import (
     severity,
 )
 from neckfrac.formatting import as_figure, on_scale
+from neckfrac.provenance import Provenance
 from output_case import UNCERTAIN, as_written_by_1, make_analysis, with_naming
 
 probability = st.floats(0, 1)
@@ -245,7 +246,8 @@ def test_findings_that_were_written_before_reviews_are_read():
 def test_what_the_networks_were_trained_on_is_told_as_it_is():
     findings = make_analysis().findings
     assert "simulated CT only; no patient" in findings.training_in_words()
-    other = replace(findings.models[0], trained_on="simulated CT, and 12 patients of RSNA 2022")
+    other = replace(findings.models[0], trained_on="simulated CT, and 12 patients of RSNA 2022",
+                    provenance=Provenance.MIXED)  # fmt: skip
     told = replace(findings, models=(*findings.models, other)).training_in_words()
     assert "12 patients" in told and "no patient with a fracture" not in told
     assert "not known" in replace(findings, models=()).training_in_words()

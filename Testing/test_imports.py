@@ -9,7 +9,8 @@ ENGINE = Path(__file__).parents[1] / "NeckFracExtension"
 # From the ground up; what stands in one line may import its own line and those above it in this table.
 LAYERS = (
     ("__init__", "anatomy", "errors", "options", "formatting", "findings", "measurement", "quantities", "volume",
-     "progress", "resources", "study_warning", "truth", "marks", "folder_lock", "native_messages", "workspace"),
+     "progress", "provenance", "resources", "study_warning", "truth", "marks", "folder_lock", "native_messages",
+     "workspace"),
     ("intake", "networks"),
     ("bundles",),
     ("members", "pipeline"),  # a member uses the steps' grids and crops; the pipeline runs the members

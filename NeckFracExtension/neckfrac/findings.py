@@ -11,6 +11,7 @@ from . import DISCLAIMER, __version__
 from .anatomy import CHAIN_NAMES, LEVEL_NAMES
 from .formatting import as_figures
 from .measurement import Measurement
+from .provenance import Provenance
 from .study_warning import GIVEN, NAMES_UNCERTAIN, NOT_CODED, StudyWarning
 
 SCHEMA_VERSION = "2.0"
@@ -18,9 +19,9 @@ READABLE_SCHEMAS = ("1", "2")  # major versions; the first is read by `_from_1`
 NOT_SEEN, NEGATIVE, POSITIVE = "not seen", "negative", "positive"
 CUT = "cut"  # what a reader is told of a level that the scan cuts and that is not called
 WHOLE = 0.95  # share in view from which a level counts as whole
-# Severity follows the calibrated probability relative to the threshold t of the operating point:
-# low for t <= p < t + (1 - t) / 3, medium below t + 2 (1 - t) / 3, high above. It ranks how sure the
-# networks are, not how unstable the fracture is.
+# Severity follows the odds p / (1 - p) of the calibrated probability over those of the operating point's threshold:
+# low from 1 times these on, medium from SEVERITY_ODDS[0] times, high from SEVERITY_ODDS[1] times. It ranks how sure
+# the networks are, not how unstable the fracture is.
 SEVERITIES = ("low", "medium", "high")
 SEVERITY_ODDS = (4.0, 16.0)  # times the threshold's odds from which a suspicion is medium, and high
 
@@ -122,13 +123,18 @@ class StudyIdentity:
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """A bundle that took part. sha256: of its weights file. step: locate, segment, classify."""
+    """A bundle that took part.
+
+    sha256: of its weights file. step: locate, segment, or a kind of member. trained_on: on what, in words; provenance:
+    the same for programs.
+    """
 
     name: str
     version: str
     sha256: str
     step: str
     trained_on: str = ""
+    provenance: Provenance = Provenance.UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -325,7 +331,7 @@ class Findings:
         known = list(dict.fromkeys(model.trained_on for model in self.models if model.trained_on))
         if not known:
             return "What the networks were trained on is not known."
-        if all(one.startswith("simulated CT only") for one in known):
+        if all(model.provenance is Provenance.SIMULATED for model in self.models):
             return (
                 "The networks were trained on simulated CT only; no patient with a fracture was used to train or to "
                 "measure them."
@@ -395,7 +401,7 @@ class Findings:
         for key in ("software", "disclaimer", "note_on_call"):  # the last not written before schema 1.4
             content.pop(key, None)
         content["study"] = StudyIdentity(**content["study"])
-        content["models"] = tuple(ModelIdentity(**model) for model in content["models"])
+        content["models"] = tuple(map(_model, content["models"]))
         content["warnings"] = tuple(map(StudyWarning.from_dict, content["warnings"]))
         content["naming"] = _naming(content.get("naming", {}))  # not written before schema 1.1
         levels = []
@@ -418,11 +424,16 @@ def is_readable(schema: Any) -> bool:
 
 
 def _from_1(content: dict[str, Any]) -> dict[str, Any]:
-    """Findings of schema 1.x as those of 2.0: their warnings were sentences."""
+    """Findings of schema 1.x as those of 2.0: their warnings were sentences, and so was the provenance of networks."""
     naming = _naming(content.get("naming", {}))
     known = {str(warning): warning for warning in (naming.warning(), GIVEN) if warning is not None}
     warnings = [known.get(text) or StudyWarning(NOT_CODED, text) for text in content["warnings"]]
-    return content | {"warnings": [asdict(warning) for warning in warnings]}
+    models = [{**model, "provenance": Provenance.from_sentence(model["trained_on"])} for model in content["models"]]
+    return content | {"warnings": [asdict(warning) for warning in warnings], "models": models}
+
+
+def _model(content: dict[str, Any]) -> ModelIdentity:
+    return ModelIdentity(**{**content, "provenance": Provenance.of(content.get("provenance"))})
 
 
 def _naming(content: dict[str, Any]) -> Naming:

@@ -369,10 +369,12 @@ def test_a_training_on_simulated_samples_alone_says_so(tmp_path):
     record = tmp_path / "model2.sources.json"
     add_source(record, simulated_source("built-in and BodyParts3D meshes"))
     add_source(record, simulated_source("built-in and BodyParts3D meshes"))
-    said, trained_on = in_metadata(read_sources(record))
-    assert trained_on == "simulated CT only; no patient data" and "license" not in said
+    said, origin = in_metadata(read_sources(record))
+    assert origin == {"trained_on": "simulated CT only; no patient data", "provenance": "simulated"}
+    assert "license" not in said
     assert said["data_source"].count("Simulated neck CT") == 1 and "BodyParts3D" in said["data_source"]
     add_source(record, RSNA_2022)
+    assert in_metadata(read_sources(record))[1]["provenance"] == "mixed"
     assert read_sources(record)[-1] == RSNA_2022 and len(read_sources(Path(record))) == 2
 
 
