@@ -122,9 +122,9 @@ class Ensemble:
         if whole.get("auc") is None or whole["auc"] >= LEAST_AUC:
             return None
         text = (
-            f"Do not rely on the fracture calls: on {whole['n']} held-out simulated vertebrae these networks reached "
-            f"an AUC of {whole['auc']:.2f} (chance is 0.50), sensitivity {whole['sensitivity']:.2f} at specificity "
-            f"{whole['specificity']:.2f}; calling everything fractured reaches 1.00 at 0.00."
+            f"Do not rely on the fracture calls: on {whole['n']} levels of held-out simulated studies these networks "
+            f"reached an AUC of {whole['auc']:.2f} (chance is 0.50), sensitivity {whole['sensitivity']:.2f} at "
+            f"specificity {whole['specificity']:.2f}; calling everything fractured reaches 1.00 at 0.00."
         )
         figures = {key: whole[key] for key in ("n", "auc", "sensitivity", "specificity")}
         return StudyWarning("calls-unreliable", text, figures)
