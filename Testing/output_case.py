@@ -92,9 +92,12 @@ def make_analysis(axes=(0, 1, 2), flips=(), turn=0.0, empty=False):
 
 
 def as_written_by_1(findings, schema="1.6"):
-    """The findings as versions before 2.0 wrote them: warnings were sentences."""
+    """The findings as versions before 2.0 wrote them: what is typed now were sentences."""
     content = json.loads(json.dumps(findings.to_dict()))
-    return content | {"schema": schema, "warnings": [warning["text"] for warning in content["warnings"]]}
+    warnings = [warning["text"] for warning in content["warnings"]]
+    for model in content["models"]:
+        del model["provenance"]
+    return content | {"schema": schema, "warnings": warnings, "explanation": findings.explanation.in_words()}
 
 
 POINTS = {"sensitive": 0.1, "balanced": 0.5, "specific": 0.7}

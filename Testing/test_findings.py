@@ -280,7 +280,7 @@ THRESHOLDS = {"sensitive": {"C5": 0.01}, "balanced": {"C5": 0.04}, "specific": {
 def test_a_level_that_the_scan_cuts_is_called_by_no_less_than_at_the_balanced_point(
     share, point, probability, status, told
 ):
-    level = VertebraFinding("C5", "not seen", probability, share_in_view=share)
+    level = VertebraFinding("C5", "negative", probability, share_in_view=share)
     level = level.at(level.threshold_at(THRESHOLDS, point))
     assert (level.status, level.verdict) == (status, told)
 
@@ -309,7 +309,7 @@ def test_a_patient_who_is_positive_below_the_threshold_because_of_a_level_has_a_
 
 def test_a_patient_whose_probability_says_the_same_as_the_call_has_no_note():
     assert called_by_a_level(0.5).note_on_call() == ""
-    assert replace(called_by_a_level(0.31), patient_status="negative").note_on_call() == ""
+    assert replace(called_by_a_level(0.31, positive=()), patient_status="negative").note_on_call() == ""
     assert replace(called_by_a_level(0.31), patient_probability=None).note_on_call() == ""
 
 

@@ -27,7 +27,7 @@ def seen(name, probability, center):
     """A level that one member was asked about, at the balanced operating point."""
     region = Box(tuple(center - 5), tuple(center + 5))
     place = {"center": tuple(center), "share_in_view": 1.0, "region": region}
-    return VertebraFinding(name, "not seen", probability, {"fake": probability}, **place).at(POINTS["balanced"])
+    return VertebraFinding(name, "negative", probability, {"fake": probability}, **place).at(POINTS["balanced"])
 
 
 class FakeEngine:

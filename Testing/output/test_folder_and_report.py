@@ -198,8 +198,8 @@ def test_a_study_without_a_neck_gets_a_report_that_says_so():
 
 
 def test_findings_of_another_major_schema_are_refused(analysis):
-    content = analysis.findings.to_dict() | {"schema": "2.0"}
-    with pytest.raises(ValueError, match="schema 2.0"):
+    content = analysis.findings.to_dict() | {"schema": "3.0"}
+    with pytest.raises(ValueError, match="schema 3.0"):
         Findings.from_dict(content)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..findings import Analysis, Naming
+from ..findings import Analysis, Explanation, Naming
 from ..options import AnalysisOptions
 from ..progress import Progress
 from ..study_warning import GIVEN
@@ -87,7 +87,7 @@ def analyze(
 
     with progress.stage("Drawing boxes", until=0.92 if explained else 1.0):
         regions = draw(segmented, heaviest_first(predictions, networks), volume, reorientation.apply(heat))
-    explanation = ""
+    explanation = Explanation()
     if explained:
         with progress.stage("Explaining", until=1.0):
             suspected = networks.ensemble.suspected(probabilities)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..anatomy import LEVEL_NAMES
-from ..findings import NOT_SEEN, WHOLE, Box, Findings, Naming, VertebraFinding, patient_status
+from ..findings import NEGATIVE, NOT_SEEN, WHOLE, Box, Explanation, Findings, Naming, VertebraFinding, patient_status
 from ..measurement import Measurement
 from ..progress import Progress
 from ..study_warning import StudyWarning
@@ -47,7 +47,7 @@ def conclude(
     probabilities: dict[str, float] | None = None,
     regions: dict[str, Box] | None = None,
     naming: Naming = Naming(),
-    explanation: str = "",
+    explanation: Explanation = Explanation(),
     measurements: tuple[Measurement, ...] = (),
 ) -> Findings:
     """The Findings; without probabilities every level is "not seen" and so is the patient's answer."""
@@ -61,7 +61,7 @@ def conclude(
             levels.append(VertebraFinding(name, NOT_SEEN, **place))
             continue
         members = members_of(predictions, name)
-        uncalled = VertebraFinding(name, NOT_SEEN, probabilities[name], members, region=regions.get(name), **place)
+        uncalled = VertebraFinding(name, NEGATIVE, probabilities[name], members, region=regions.get(name), **place)
         levels.append(uncalled.at(uncalled.threshold_at(networks.ensemble.thresholds, operating_point)))
     members = patient_members(predictions, probabilities) if probabilities else {}
     patient = combine(members, networks.ensemble.patient) if probabilities else None
