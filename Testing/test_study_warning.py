@@ -88,3 +88,8 @@ def test_a_warning_that_says_nothing_is_refused():
 def test_what_is_no_stored_warning_is_refused(content):
     with pytest.raises(ValueError, match="warning"):
         StudyWarning.from_dict(content)
+
+
+def test_the_documentation_has_the_table_of_codes():
+    page = (ENGINE.parent / "docs" / "findings.md").read_text(encoding="utf-8")
+    assert dict(re.findall(r"^\| `([a-z0-9-]+)` \| (.+) \|$", page, re.MULTILINE)) == dict(CODES)
