@@ -164,6 +164,7 @@ class Findings:
         check_all_are(self.levels, VertebraFinding, "levels")
         check_all_are(self.models, ModelIdentity, "models")
         check_all_are(self.warnings, StudyWarning, "warnings")
+        check_all_are([self.explanation], Explanation, "what drew the heat map")
         check_all_are(self.measurements, Measurement, "measurements")
         for what in ("levels", "reviews"):
             names = [one.level for one in getattr(self, what)]

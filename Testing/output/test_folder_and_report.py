@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jinja2.exceptions import UndefinedError
 from neckfrac.errors import Cancelled, InputError
-from neckfrac.findings import ADDED, REJECTED, SCHEMA_VERSION, Box, Findings, Naming, Review
+from neckfrac.findings import ADDED, REJECTED, SCHEMA_VERSION, Box, Explanation, Findings, Naming, Review
 from neckfrac.marks import MARK, mark_result
 from neckfrac.output.folder import write_result
 from neckfrac.output.pictures import panels
@@ -129,7 +129,8 @@ def test_the_report_stands_alone_and_escapes_what_it_is_given(analysis):
 
 def test_what_a_study_says_of_itself_is_text_in_the_report_and_no_markup(analysis):
     study = replace(analysis.findings.study, patient_name="<b>A&B</b>", series_description='"><script>x()</script>')
-    findings = replace(analysis.findings, study=study, warnings=("<i>note</i>",), explanation="Grad-CAM of <u>x</u>")
+    note, drawn = StudyWarning("scan-short", "<i>note</i>"), Explanation("grad-cam", "<u>x</u>")
+    findings = replace(analysis.findings, study=study, warnings=(note,), explanation=drawn)
     html = report(replace(analysis, findings=findings), panels(analysis))
     assert "<script" not in html and "<b>A" not in html and "<i>note" not in html and "<u>" not in html
     assert "&lt;b&gt;A&amp;B&lt;/b&gt;" in html and "&lt;i&gt;note" in html
