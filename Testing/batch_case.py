@@ -25,7 +25,7 @@ class FakeEngine:
         patient = 0.4 if probability == 0.75 else probability  # 0.75: one level is above, the patient below
         levels[3] = VertebraFinding("C4", status, probability, {}, 0.5, None, None, (5.0, 5.0, 5.0), 1.0)
         naming = Naming(False, "C3–C4", ("C4–C5",), 0.6, "Neither C1 nor C2 is in view.")
-        progress.warn(f"Study {len(self.seen)}: the brightest voxel decides.")
+        progress.warn("calls-unreliable", f"Study {len(self.seen)}: the brightest voxel decides.")
         findings = Findings(
             study.identity, tuple(levels), status, patient, {}, 0.5, options.operating_point,
             warnings=tuple(progress.warnings), naming=naming if probability < 0.3 else Naming(),

@@ -1,5 +1,6 @@
 """A small study with seven blobs for vertebrae, two of them suspected, on any grid."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -17,8 +18,13 @@ from neckfrac.findings import (
     VertebraFinding,
     severity,
 )
+from neckfrac.provenance import Provenance
+from neckfrac.study_warning import StudyWarning
 from neckfrac.volume import CTVolume
 
+MODEL = ModelIdentity(
+    "model-a", "1.0", "ab" * 32, "slices", "simulated CT only; no patient data", Provenance.SIMULATED
+)
 SPACING = np.array([2.0, 1.0, 1.5])
 ORIGIN = np.array([-30.0, -40.0, 900.0])
 
@@ -77,12 +83,21 @@ def make_analysis(axes=(0, 1, 2), flips=(), turn=0.0, empty=False):
         patient_members={} if empty else {"levels": 0.93, "model-a": 0.8},
         patient_threshold=0.6,
         operating_point="balanced",
-        models=(ModelIdentity("model-a", "1.0", "ab" * 32, "slices", "simulated CT only; no patient data"),),
-        warnings=("Not seen, so nothing is said of: C7.",),
+        models=(MODEL,),
+        warnings=(StudyWarning("levels-not-seen", "Not seen, so nothing is said of: C7.", {"levels": ["C7"]}),),
         timings={"Locating the spine": 1.5},
         geometry={"shape": list(volume.shape)},
     )
     return Analysis(volume, np.ascontiguousarray(labels), np.ascontiguousarray(heat), findings)
+
+
+def as_written_by_1(findings, schema="1.6"):
+    """The findings as versions before 2.0 wrote them: what is typed now were sentences."""
+    content = json.loads(json.dumps(findings.to_dict()))
+    warnings = [warning["text"] for warning in content["warnings"]]
+    for model in content["models"]:
+        del model["provenance"]
+    return content | {"schema": schema, "warnings": warnings, "explanation": findings.explanation.in_words()}
 
 
 POINTS = {"sensitive": 0.1, "balanced": 0.5, "specific": 0.7}

@@ -119,7 +119,7 @@ def test_each_study_gets_a_whole_result_and_the_worklist_begins_with_the_likelie
     assert PATIENT_ID not in caplog.text and PATIENT_NAME not in caplog.text
     for row in rows[:3]:  # warnings are each study's own
         findings = json.loads((results / row.result / "findings.json").read_text(encoding="utf-8"))
-        assert sum("the brightest" in warning for warning in findings["warnings"]) == 1
+        assert sum("the brightest" in warning["text"] for warning in findings["warnings"]) == 1
 
 
 def test_a_second_run_does_what_is_new_changed_or_failed_and_nothing_else(folder, tmp_path):

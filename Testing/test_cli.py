@@ -78,7 +78,7 @@ def test_a_study_without_a_neck_gives_a_whole_result_that_says_so(run, tmp_path,
     assert [level["level"] for level in findings["levels"]] == list(LEVEL_NAMES)
     assert {level["status"] for level in findings["levels"]} == {"not seen"}
     assert findings["patient_status"] == "not seen"
-    assert any("No cervical spine found" in warning for warning in findings["warnings"])
+    assert "spine-not-found" in [warning["code"] for warning in findings["warnings"]]
     assert {model["name"] for model in findings["models"]} == {
         "tiny-locate", "tiny-segment", "tiny-slices", "tiny-vertebrae"}  # fmt: skip
     assert files_of(out.parent) == sorted([out.name, *(f"{out.name}/{name}" for name in files_of(out))])

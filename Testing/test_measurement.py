@@ -9,6 +9,7 @@ import pytest
 from measurement_case import made, measured_analysis, measurements
 from neckfrac.findings import Findings
 from neckfrac.measurement import Measurement, NormalRange, with_moved_points
+from output_case import as_written_by_1
 
 SLIP = measurements()[2]
 
@@ -20,8 +21,7 @@ def test_findings_carry_their_measurements_through_json():
 
 
 def test_findings_that_were_written_before_there_were_measurements_open():
-    content = json.loads(json.dumps(measured_analysis().findings.to_dict()))
-    content["schema"] = "1.3"
+    content = as_written_by_1(measured_analysis().findings, "1.3")
     del content["measurements"]
     assert Findings.from_dict(content).measurements == ()
 

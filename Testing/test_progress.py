@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from neckfrac.errors import Cancelled, InputError, NeckFracError
 from neckfrac.progress import Progress
+from neckfrac.study_warning import StudyWarning
 
 fraction = st.floats(-1, 2, allow_nan=False)
 
@@ -56,10 +57,10 @@ def test_a_part_keeps_the_stages_name_and_fills_its_part_of_it():
             part = progress.part(begin, begin + 0.5)
             part.step(0.0)
             part.step(0.5)
-            part.warn("said in a part")
+            part.warn("scan-short", "said in a part")
     assert [done for _, done in told] == pytest.approx([0.0, 0.0, 0.125, 0.25, 0.375, 0.5])
     assert {stage for stage, _ in told} == {"members"}
-    assert progress.warnings == ["said in a part"]
+    assert progress.warnings == [StudyWarning("scan-short", "said in a part")]
 
 
 @pytest.mark.parametrize("make", [lambda p: p, lambda p: p.share(0.1, 0.5), lambda p: p.part(0.1, 0.5)])
@@ -93,9 +94,9 @@ def test_an_error_in_a_stage_comes_through_and_its_time_is_kept():
 def test_a_warning_is_kept_and_logged_once(caplog):
     progress, _ = recorded()
     with caplog.at_level(logging.WARNING, "neckfrac"):
-        progress.warn("thick slices")
-        progress.share(0.0, 0.5).warn("thick slices")
-    assert progress.warnings == ["thick slices"]
+        progress.warn("spacing-thick", "thick slices", spacing_mm=4.0)
+        progress.share(0.0, 0.5).keep(None, *progress.warnings)
+    assert progress.warnings == [StudyWarning("spacing-thick", "thick slices", {"spacing_mm": 4.0})]
     assert [record.message for record in caplog.records] == ["thick slices"]
 
 

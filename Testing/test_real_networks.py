@@ -107,7 +107,7 @@ def test_a_scan_without_a_neck_says_so():
     findings = engine().analyze(Study(volume, sample().identity, ())).findings
     assert findings.patient_status == NOT_SEEN and findings.patient_probability is None
     assert {level.status for level in findings.levels} == {NOT_SEEN}
-    assert any("No cervical spine found" in warning for warning in findings.warnings)
+    assert any("No cervical spine found" in warning for warning in map(str, findings.warnings))
 
 
 @pytest.mark.parametrize("seed", range(900, 906))

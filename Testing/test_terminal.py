@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.errors import Cancelled
+from neckfrac.study_warning import StudyWarning
 from neckfrac.terminal import show_findings, shown_progress
 from output_case import UNCERTAIN, make_analysis, with_naming
 
@@ -205,7 +206,7 @@ def test_a_study_without_a_neck_has_no_level_that_is_negative(wide, capsys):
 
 def test_uncertain_names_are_told_before_the_table_and_in_it_and_only_once(wide, capsys):
     findings = with_naming(make_analysis(), UNCERTAIN).findings
-    show_findings(replace(findings, warnings=(UNCERTAIN.sentence(),)))
+    show_findings(replace(findings, warnings=(UNCERTAIN.warning(),)))
     text = capsys.readouterr().out
     assert text.index("uncertain: C1–C6 or C2–C7.") < text.index("Probability of fracture")
     assert text.count("uncertain") == 1
@@ -213,7 +214,8 @@ def test_uncertain_names_are_told_before_the_table_and_in_it_and_only_once(wide,
 
 
 def test_square_brackets_in_a_warning_or_a_path_are_shown_as_they_stand(wide, capsys):
-    findings = replace(make_analysis().findings, warnings=("Series 3: Neck [bone] [/b60] was read.",))
+    chosen = StudyWarning("series-chosen", "Series 3: Neck [bone] [/b60] was read.")
+    findings = replace(make_analysis().findings, warnings=(chosen,))
     show_findings(findings, folder=Path("cases[/2]"))
     text = capsys.readouterr().out
     assert "Neck [bone] [/b60] was read." in text and "cases[/2]" in text

@@ -8,99 +8,30 @@ from typing import Any
 import numpy as np
 
 from . import DISCLAIMER, __version__
-from .anatomy import CHAIN_NAMES, LEVEL_NAMES
+from .anatomy import LEVEL_NAMES
 from .formatting import as_figures
+from .level_finding import (  # some of them for those who import them from here
+    CUT,  # noqa: F401
+    NEGATIVE,
+    NOT_SEEN,
+    POSITIVE,
+    SEVERITIES,  # noqa: F401
+    STATUSES,
+    WHOLE,  # noqa: F401
+    Box,
+    VertebraFinding,
+    severity,  # noqa: F401
+)
 from .measurement import Measurement
+from .naming import Naming
+from .options import EXPLANATION_TITLES, HEATMAP
+from .provenance import Provenance
+from .schema_one import upgraded
+from .study_warning import NAMES_UNCERTAIN, StudyWarning
+from .validation import check_all_are, check_one_of, check_share, check_shares
 
-SCHEMA_VERSION = "1.6"
-NOT_SEEN, NEGATIVE, POSITIVE = "not seen", "negative", "positive"
-CUT = "cut"  # what a reader is told of a level that the scan cuts and that is not called
-WHOLE = 0.95  # share in view from which a level counts as whole
-# Severity follows the calibrated probability relative to the threshold t of the operating point:
-# low for t <= p < t + (1 - t) / 3, medium below t + 2 (1 - t) / 3, high above. It ranks how sure the
-# networks are, not how unstable the fracture is.
-SEVERITIES = ("low", "medium", "high")
-SEVERITY_ODDS = (4.0, 16.0)  # times the threshold's odds from which a suspicion is medium, and high
-
-
-def severity(probability: float, threshold: float) -> str | None:
-    """low, medium or high for a probability at or above the threshold; None below it.
-
-    By the odds over the threshold's, so that it is the same at any prevalence that probabilities are given for.
-    """
-    if probability < threshold:
-        return None
-    times = probability * max(1 - threshold, 1e-9) / max((1 - probability) * threshold, 1e-12)
-    return SEVERITIES[sum(times >= most for most in SEVERITY_ODDS)]
-
-
-@dataclass(frozen=True)
-class Box:
-    """A box along the patient's axes: lower and upper corner (x, y, z), mm, LPS."""
-
-    lower: tuple[float, float, float]
-    upper: tuple[float, float, float]
-
-    @property
-    def center(self) -> np.ndarray:
-        return (np.array(self.lower) + np.array(self.upper)) / 2
-
-    @property
-    def size(self) -> np.ndarray:
-        return np.array(self.upper) - np.array(self.lower)
-
-
-@dataclass(frozen=True)
-class VertebraFinding:
-    """What the study says of one level.
-
-    status: "positive", "negative" or "not seen" (then probability, threshold and severity say nothing
-    and are None). members: each network's probability by bundle name. box: of the suspected fracture, only when
-    positive. region: where that box lies, or would lie if the level were called. center: the segmented vertebra's
-    centroid, mm, LPS. share_in_view: the share (0 to 1) of the vertebra that is estimated to lie within the scan.
-    """
-
-    level: str
-    status: str
-    probability: float | None = None
-    members: dict[str, float] = field(default_factory=dict)
-    threshold: float | None = None
-    severity: str | None = None
-    box: Box | None = None
-    center: tuple[float, float, float] | None = None
-    share_in_view: float = 0.0
-    region: Box | None = None
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the scan's edge cuts the level: what is missing of it may look fractured, or be."""
-        return self.probability is not None and self.share_in_view < WHOLE
-
-    @property
-    def verdict(self) -> str:
-        """The status as a reader is told it: a level that is cut and not called is "cut", not "negative"."""
-        return CUT if self.is_cut and self.status == NEGATIVE else self.status
-
-    def threshold_at(self, thresholds: dict[str, dict[str, float]], operating_point: str) -> float:
-        """The probability from which the level is called; thresholds[operating point][level].
-
-        A level that is cut is called by no lower probability than at the balanced point.
-        """
-        own = thresholds[operating_point][self.level]
-        return max(own, thresholds["balanced"][self.level]) if self.is_cut and "balanced" in thresholds else own
-
-    def at(self, threshold: float) -> VertebraFinding:
-        """The same level as it is called at another threshold."""
-        if self.probability is None:
-            return self
-        called = self.probability >= threshold
-        return replace(
-            self,
-            status=POSITIVE if called else NEGATIVE,
-            threshold=threshold,
-            severity=severity(self.probability, threshold),
-            box=self.region if called else None,
-        )
+SCHEMA_VERSION = "2.0"
+READABLE_SCHEMAS = ("1", "2")  # major versions; the first is read by `schema_one`
 
 
 @dataclass(frozen=True)
@@ -120,70 +51,43 @@ class StudyIdentity:
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """A bundle that took part. sha256: of its weights file. step: locate, segment, classify."""
+    """A bundle that took part.
+
+    sha256: of its weights file. step: locate, segment, or a kind of member. trained_on: on what, in words; provenance:
+    the same for programs.
+    """
 
     name: str
     version: str
     sha256: str
     step: str
     trained_on: str = ""
+    provenance: Provenance = Provenance.UNKNOWN
 
 
 @dataclass(frozen=True)
-class Naming:
-    """How sure the levels' names are: vertebrae that hang together are named as one chain, so they shift as one.
+class Explanation:
+    """What drew the heat map. method: of `options.EXPLANATIONS`. member: whose heat it is, "" for all members' own.
 
-    certain: False when other names fit what is in view as well. given: the chain as it was named ("C3–C5"), ""
-    when no vertebra got a cervical name. alternatives: the other names of the same vertebrae, likeliest first
-    ("C4–C6"). probability: of the names that were given. reason: what is missing in view, or speaks against the
-    names; "" when they are certain. Of a chain that goes on below C7 only the cervical part is told.
+    Raises ValueError for a method that is unknown, or one without its member.
     """
 
-    certain: bool = True
-    given: str = ""
-    alternatives: tuple[str, ...] = ()
-    probability: float | None = None
-    reason: str = ""
+    method: str = HEATMAP
+    member: str = ""
+
+    def __post_init__(self) -> None:
+        check_one_of(self.method, EXPLANATION_TITLES, "what drew the heat map")
+        if self.method != HEATMAP and not self.member:
+            raise ValueError(f"{self.method} is of one member, and none is named")
 
     @property
-    def readings(self) -> str:
-        """All names that are possible, "C3–C5 or C4–C6"; "" when they are certain or nothing was named."""
-        if self.certain or not (self.given or self.alternatives):
-            return ""
-        return " or ".join((self.given or "no cervical level", *self.alternatives)).replace("-", "–")
+    def is_own(self) -> bool:
+        """Whether a heat map is shown that a network was trained to give, rather than what moved its answer."""
+        return self.method == HEATMAP
 
-    def sentence(self) -> str:
-        """One line for a reader; "" when the names are certain or nothing was named."""
-        return f"The levels' names are uncertain: {self.readings}. {self.reason}".strip() if self.readings else ""
-
-    def alternatives_of(self, level: str) -> tuple[str, ...]:
-        """What else the vertebra named `level` could be, likeliest first; () when its name is certain.
-
-        "C4" for the C3 of a chain C3–C5 that could be C4–C6. A chain's first vertebra tells how far the names shift:
-        its last may be told as C7 only because those below are thoracic. T1 shifts with a chain that ends at C7.
-        """
-        chain = _places(self.given)
-        if self.certain or not chain or level not in CHAIN_NAMES:
-            return ()
-        place, last = CHAIN_NAMES.index(level), chain[-1] + (CHAIN_NAMES[chain[-1]] == "C7")
-        if not chain[0] <= place <= last:
-            return ()
-        shifted = [place + other[0] - chain[0] for other in map(_places, self.alternatives) if other]
-        names = (CHAIN_NAMES[shift] for shift in shifted if 0 <= shift < len(CHAIN_NAMES) and shift != place)
-        return tuple(dict.fromkeys(names))
-
-    def either(self, level: str) -> str:
-        """A level with what else it could be, for a reader: "C3 or C4"; "C3" when its name is certain."""
-        return " or ".join((level, *self.alternatives_of(level)))
-
-
-def _places(chain: str) -> tuple[int, int] | None:
-    """First and last place in CHAIN_NAMES of a chain ("C3–C5", "C4"); None for what is no chain."""
-    ends = [end.strip() for end in chain.replace("-", "–").split("–")]
-    if not 1 <= len(ends) <= 2 or any(end not in CHAIN_NAMES for end in ends):
-        return None
-    first, last = CHAIN_NAMES.index(ends[0]), CHAIN_NAMES.index(ends[-1])
-    return (first, last) if first <= last else None
+    def in_words(self) -> str:
+        """ "Grad-CAM of neckfrac-model-two"; "" for the members' own heat maps."""
+        return f"{EXPLANATION_TITLES[self.method]} of {self.member}" if self.member else ""
 
 
 CONFIRMED, REJECTED, ADDED = "confirmed", "rejected", "added"
@@ -221,11 +125,12 @@ class Findings:
 
     patient_status: "positive", "negative" or "not seen" (no cervical spine found).
     geometry: shape [z, y, x], spacing [z, y, x] mm and the 4x4 LPS affine of the grid that labels and
-    heat map lie on. timings: seconds by stage. explanation: what drew the heat map and of which member ("Grad-CAM of
-    neckfrac-model-two"); "" for the members' own heat maps. prevalence: share of fractured patients at which the
-    probabilities hold; None when that is not known. thresholds[operating point][level or "patient"]: of all operating
-    points; empty where they are not known. reviews: what readers said, at most one a level. measurements: from above.
+    heat map lie on. timings: seconds by stage. explanation: what drew the heat map. prevalence: share of fractured
+    patients at which the probabilities hold; None when that is not known. thresholds[operating point][level or
+    "patient"]: of all operating points; empty where they are not known. reviews: what readers said, at most one a
+    level. measurements: from above.
     review_completed: when a reader called the review complete, ISO 8601 in UTC; "" when none has.
+    Raises ValueError for what contradicts itself, or what no such figure can be.
     """
 
     study: StudyIdentity
@@ -236,25 +141,49 @@ class Findings:
     patient_threshold: float
     operating_point: str
     models: tuple[ModelIdentity, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[StudyWarning, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     geometry: dict[str, Any] = field(default_factory=dict)
     naming: Naming = Naming()
-    explanation: str = ""
+    explanation: Explanation = Explanation()
     prevalence: float | None = None
     thresholds: dict[str, dict[str, float]] = field(default_factory=dict)
     reviews: tuple[Review, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     review_completed: str = ""
 
+    def __post_init__(self) -> None:
+        check_one_of(self.patient_status, STATUSES, "the patient's status")
+        check_share(self.patient_threshold, "the patient's threshold")
+        check_shares(self.patient_members.items(), "the patient's probability")
+        for value, what in ((self.patient_probability, "the patient's probability"), (self.prevalence, "prevalence")):
+            if value is not None:
+                check_share(value, what)
+        for values in self.thresholds.values():
+            check_shares(values.items(), "the threshold")
+        check_all_are(self.levels, VertebraFinding, "levels")
+        check_all_are(self.models, ModelIdentity, "models")
+        check_all_are(self.warnings, StudyWarning, "warnings")
+        check_all_are([self.explanation], Explanation, "what drew the heat map")
+        check_all_are(self.measurements, Measurement, "measurements")
+        for what in ("levels", "reviews"):
+            names = [one.level for one in getattr(self, what)]
+            if names != sorted(set(names), key=LEVEL_NAMES.index):
+                raise ValueError(f"{what} must be of each level once, from C1 down, not {', '.join(names)}")
+        if self.positive and self.patient_status != POSITIVE:
+            raise ValueError(f"the patient can't be {self.patient_status} when a level is positive")
+        for level in self.levels:
+            if level.box is not None and level.status != POSITIVE:
+                raise ValueError(f"{level.level} is {level.status}: the networks draw no box there")
+
     @property
     def positive(self) -> tuple[VertebraFinding, ...]:
         return tuple(level for level in self.levels if level.status == POSITIVE)
 
     @property
-    def further_warnings(self) -> tuple[str, ...]:
-        """The warnings without the sentence about uncertain names, which is shown on its own."""
-        return tuple(warning for warning in self.warnings if warning != self.naming.sentence())
+    def further_warnings(self) -> tuple[StudyWarning, ...]:
+        """The warnings without that of uncertain names, which is shown on its own."""
+        return tuple(warning for warning in self.warnings if warning.code != NAMES_UNCERTAIN)
 
     def level(self, name: str) -> VertebraFinding:
         """The level of that name. Raises KeyError."""
@@ -316,7 +245,7 @@ class Findings:
         known = list(dict.fromkeys(model.trained_on for model in self.models if model.trained_on))
         if not known:
             return "What the networks were trained on is not known."
-        if all(one.startswith("simulated CT only") for one in known):
+        if all(model.provenance is Provenance.SIMULATED for model in self.models):
             return (
                 "The networks were trained on simulated CT only; no patient with a fracture was used to train or to "
                 "measure them."
@@ -373,18 +302,24 @@ class Findings:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Findings:
-        """The Findings that `to_dict` wrote. Raises ValueError for another schema's major version."""
+        """The Findings that `to_dict` wrote, also those of schema 1.0 to 1.6.
+
+        Raises ValueError for another schema's major version.
+        """
         content = dict(content)
-        schema = str(content.pop("schema", ""))
-        if schema.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
-            raise ValueError(f"findings of schema {schema or 'unknown'}; this version reads {SCHEMA_VERSION}")
+        schema = content.pop("schema", "")
+        if not is_readable(schema):
+            raise ValueError(f"findings of schema {schema or 'unknown'}; this version reads 1.0 to {SCHEMA_VERSION}")
+        naming = _naming(content.get("naming", {}))  # not written before schema 1.1
+        if schema.split(".")[0] == "1":
+            content = upgraded(content, naming.warning())
         for key in ("software", "disclaimer", "note_on_call"):  # the last not written before schema 1.4
             content.pop(key, None)
         content["study"] = StudyIdentity(**content["study"])
-        content["models"] = tuple(ModelIdentity(**model) for model in content["models"])
-        content["warnings"] = tuple(content["warnings"])
-        naming = dict(content.get("naming", {}))  # not written before schema 1.1
-        content["naming"] = Naming(**{**naming, "alternatives": tuple(naming.get("alternatives", ()))})
+        content["models"] = tuple(map(_model, content["models"]))
+        content["warnings"] = tuple(map(StudyWarning.from_dict, content["warnings"]))
+        content["naming"] = naming
+        content["explanation"] = Explanation(**content["explanation"])
         levels = []
         for level in content["levels"]:
             level = {**level, "box": _box(level["box"]), "region": _box(level.get("region"))}
@@ -397,6 +332,19 @@ class Findings:
         measurements = content.get("measurements", ())  # not written before schema 1.5
         content["measurements"] = tuple(map(Measurement.from_dict, measurements))
         return cls(**content)
+
+
+def is_readable(schema: Any) -> bool:
+    """Whether `Findings.from_dict` reads findings of this schema, "1.6"."""
+    return isinstance(schema, str) and schema.split(".")[0] in READABLE_SCHEMAS
+
+
+def _model(content: dict[str, Any]) -> ModelIdentity:
+    return ModelIdentity(**{**content, "provenance": Provenance.of(content.get("provenance"))})
+
+
+def _naming(content: dict[str, Any]) -> Naming:
+    return Naming(**{**content, "alternatives": tuple(content.get("alternatives", ()))})
 
 
 def _box(content: dict[str, Any] | None) -> Box | None:

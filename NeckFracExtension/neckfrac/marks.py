@@ -66,7 +66,7 @@ def is_result(folder: Path) -> bool:
     mark = parse_mark(_text(folder / MARK))
     if mark is not None:
         return mark["kind"] == RESULT
-    from .findings import SCHEMA_VERSION
+    from .findings import is_readable
 
     try:
         content = json.loads(_text(folder / FINDINGS))
@@ -74,8 +74,7 @@ def is_result(folder: Path) -> bool:
         return False
     if not isinstance(content, dict) or "levels" not in content:
         return False
-    major = str(content.get("schema", "")).split(".")[0]
-    return major == SCHEMA_VERSION.split(".")[0] and str(content.get("software", "")).startswith("NeckFrac")
+    return is_readable(content.get("schema")) and str(content.get("software", "")).startswith("NeckFrac")
 
 
 def written_files(folder: Path, names: Iterable[str]) -> frozenset[str]:

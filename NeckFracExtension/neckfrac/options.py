@@ -11,6 +11,7 @@ from .errors import InputError
 
 SENSITIVE, BALANCED, SPECIFIC = OPERATING_POINTS = ("sensitive", "balanced", "specific")
 HEATMAP, GRAD_CAM, SMOOTH_GRAD = EXPLANATIONS = ("heat", "grad-cam", "smooth-grad")
+EXPLANATION_TITLES = {HEATMAP: "Heat map", GRAD_CAM: "Grad-CAM", SMOOTH_GRAD: "SmoothGrad"}
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from .errors import Cancelled
+from .study_warning import StudyWarning
 
 log = logging.getLogger("neckfrac")
 
@@ -28,7 +30,7 @@ class Progress:
         self._report = report or (lambda stage, fraction: None)
         self._cancelled = cancelled or (lambda: False)
         self._stage, self._start, self._end, self._done = "", 0.0, 0.0, 0.0
-        self.warnings: list[str] = []
+        self.warnings: list[StudyWarning] = []
         self.timings: dict[str, float] = {}
 
     @contextmanager
@@ -51,11 +53,16 @@ class Progress:
         self._done = max(self._done, done)
         self._report(self._stage, self._done)
 
-    def warn(self, message: str) -> None:
-        """Keep a warning for the Findings and the log, once."""
-        if message not in self.warnings:
-            self.warnings.append(message)
-            log.warning(message)
+    def warn(self, code: str, text: str, **data: Any) -> None:
+        """Keep a warning for the Findings and the log, once; see `study_warning.StudyWarning`."""
+        self.keep(StudyWarning(code, text, data))
+
+    def keep(self, *warnings: StudyWarning | None) -> None:
+        """Keep warnings that were made elsewhere, each once; None says nothing."""
+        for warning in warnings:
+            if warning is not None and warning.text not in map(str, self.warnings):
+                self.warnings.append(warning)
+                log.warning("%s", warning)
 
     def part(self, start: float, end: float) -> Progress:
         """A Progress whose steps go from `start` to `end` of the running stage; the rest is as with `share`."""

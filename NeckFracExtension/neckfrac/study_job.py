@@ -84,7 +84,7 @@ def _dicom_source(order: StudyOrder, identity: Any, progress: Progress) -> Any:
     try:
         return source_of(order.source, identity)
     except InputError as error:
-        progress.warn(f"There are no DICOM results: {error.what}")
+        progress.warn("dicom-results-absent", f"There are no DICOM results: {error.what}")
         return None
 
 

@@ -154,7 +154,7 @@ def show_findings(findings: Findings, *, truth: dict[str, bool] | None = None, f
     console.print(table)
     _show_measurements(findings, console)
     for warning in filter(None, (findings.note_on_call(), *findings.further_warnings)):
-        console.print(f"[yellow]Note:[/] {escape(_printable(warning, console))}", highlight=False)
+        console.print(f"[yellow]Note:[/] {escape(_printable(str(warning), console))}", highlight=False)
     if folder is not None:
         console.print(f"Result: {escape(_printable(str(folder), console))}", highlight=False, soft_wrap=True)
     if truth is not None:

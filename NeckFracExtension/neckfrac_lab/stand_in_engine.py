@@ -31,7 +31,7 @@ class StandInEngine:
         if labels.any():
             center = study.volume.to_points(np.argwhere(labels).mean(axis=0))
             region = Box(tuple(center - 5), tuple(center + 5))
-            seen = VertebraFinding("C4", "not seen", 0.7, {"stand-in": 0.7}, center=tuple(center), share_in_view=1.0)
+            seen = VertebraFinding("C4", "negative", 0.7, {"stand-in": 0.7}, center=tuple(center), share_in_view=1.0)
             levels[3] = VertebraFinding(**{**vars(seen), "region": region}).at(0.5)
         told = 0.7 if labels.any() else None
         findings = Findings(

@@ -166,7 +166,7 @@ export async function showFindings(point) {
   );
   showLevels(findings, { jump, reviewed: () => showFindings(null), study: identifier });
   const named = findings.naming.certain ? [] : [findings.naming.reason];
-  const notes = [...named, ...findings.warnings].filter(Boolean);
+  const notes = [...named, ...findings.warnings.map((warning) => warning.text)].filter(Boolean);
   $("#warnings").replaceChildren(...notes.map((note) => element("p", { class: "warning" }, note)));
   const making = [findings.training, findings.prevalence_text, findings.disclaimer, findings.software];
   $("#making").textContent = making.filter(Boolean).join(" ");

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -23,10 +24,12 @@ from neckfrac.bundles.bundle import (
     record_measured,
     save_bundle,
 )
-from neckfrac.bundles.metadata import REQUIRED, REQUIRED_OF_TENSOR
-from neckfrac.bundles.steps import known_steps
+from neckfrac.bundles.metadata import REQUIRED, REQUIRED_OF_TENSOR, measured_on
+from neckfrac.bundles.steps import data_format, known_steps
 from neckfrac.errors import InputError
 from neckfrac.findings import ModelIdentity
+from neckfrac.provenance import Provenance
+from neckfrac.resources import resources_dir
 
 TINY = {"_target_": "neckfrac.networks.locate_unet.LocateUNet", "channels": [8, 8, 8], "n_classes": 3}
 CLASSIFIER = {"_target_": "neckfrac.networks.slice_classifier.ModelOne", "n_labels": 2, "size": 64}
@@ -310,20 +313,85 @@ def test_measured_figures_reach_the_model_card_and_only_that_of_the_weights_meas
     assert "0.99" not in (folder / "docs/README.md").read_text(encoding="utf-8")
 
 
-def card_of(folder: Path, trained_on: str, measured: dict[str, str]) -> str:
-    save(folder, "vertebrae", metadata={"eval_metrics": measured, "neckfrac": {"trained_on": trained_on}})
+def card_of(folder: Path, trained: str, measured: str) -> str:
+    own = {"trained_on": "told in words", "provenance": trained, "measured_on": measured}
+    save(folder, "vertebrae", metadata={"eval_metrics": {"AUC": "0.7"}, "neckfrac": own})
     return (folder / "docs/README.md").read_text(encoding="utf-8")
 
 
 def test_the_card_of_a_fracture_network_tells_limits_first_and_what_patients_it_has_seen(tmp_path):
-    simulated = card_of(tmp_path / "a", "simulated CT only; no patient data", {"AUC": "0.7, simulated CT"})
+    simulated = card_of(tmp_path / "a", "simulated", "simulated")
     parts = ("## Limits", "## Intended use", "## Training", "## Measured", "## CLAIM")
     order = [simulated.index(part) for part in parts]
     assert order == sorted(order) and "It has seen no patient" in simulated and "Not measured on patients" in simulated
     assert "no annotators" in simulated and "Performance on external data | None" in simulated
-    real = card_of(tmp_path / "b", "simulated CT and RSNA 2022", {"AUC": "0.7, patients' CT"})
+    real = card_of(tmp_path / "b", "mixed", "patients")
     assert "It has seen no patient" not in real and "Not measured on patients" not in real
     assert "no person's data" not in real and "Performance on external data | See" in real
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("simulated CT only; no patient data", Provenance.SIMULATED),
+        ("simulated CT and patients of the RSNA 2022 cervical spine data (non-commercial use only)", Provenance.MIXED),
+        ("patients of the RSNA 2022 cervical spine data (non-commercial use only)", Provenance.PATIENTS),
+        ("not stated", Provenance.UNKNOWN),
+    ],
+)
+def test_a_bundle_that_was_published_without_its_provenance_is_read_by_its_sentence(folder, sentence, expected):
+    content = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+    del content["neckfrac"]["provenance"]
+    content["neckfrac"]["trained_on"] = sentence
+    (folder / METADATA).write_text(json.dumps(content), encoding="utf-8")
+    assert load_bundle(folder).identity.provenance is expected
+    assert measured_on(content) is Provenance.SIMULATED
+    assert measured_on(content | {"eval_metrics": {"on": "patients' CT"}}) is Provenance.PATIENTS
+
+
+def test_what_a_bundle_says_of_its_provenance_goes_before_the_sentence_and_must_be_known(folder):
+    content = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+    content["neckfrac"] |= {"trained_on": "simulated CT only; no patient data", "provenance": "patients"}
+    (folder / METADATA).write_text(json.dumps(content), encoding="utf-8")
+    assert load_bundle(folder).identity.provenance is Provenance.PATIENTS
+    content["neckfrac"]["provenance"] = "whales"
+    (folder / METADATA).write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(InputError, match="provenance 'whales' is none of simulated, mixed, patients, unknown"):
+        load_bundle(folder)
+
+
+def test_the_embedded_networks_say_whose_scans_they_were_trained_on():
+    files = sorted((resources_dir() / "Models").glob("*/configs/metadata.json"))
+    assert files
+    for file in files:
+        assert json.loads(file.read_text(encoding="utf-8"))["neckfrac"]["provenance"] == "simulated"
+
+
+@pytest.mark.parametrize("name", ["neckfrac-model-two", "neckfrac-sagittal-nine", "neckfrac-three-planes"])
+def test_heat_maps_have_the_resolution_that_the_metadata_state(name):
+    """Also as the code would write them today, with the settings that the published network has."""
+    bundle = load_bundle(resources_dir() / "Models" / name)
+    formats, made = bundle.metadata["network_data_format"], data_format(bundle.step, bundle.inference["network_def"])
+    assert formats["outputs"] == made["outputs"]
+    shape, enlarged = (1, 2, 96, 96), 1.0
+    if bundle.step == "sagittal":
+        images, enlarged = [torch.zeros(shape), torch.ones(shape)], bundle.network().enlarged
+    else:
+        channels = {"vertebrae": 4, "planes": 3}[bundle.step]
+        views = {"vertebrae": (3,), "planes": (2, 4)}[bundle.step]
+        images = [torch.zeros(1, n, channels, 96, 96) for n in views]
+    with torch.inference_mode():
+        answers = bundle.network()(*images)
+    for key in ("heat", "upright_heat"):
+        if key in formats["outputs"]:
+            (said,) = re.findall(r"at 1/(\d) of the resolution", formats["outputs"][key]["channel_def"]["0"])
+            assert answers[key].shape[-2:] == (96 * enlarged / int(said),) * 2
+
+
+def test_the_resolution_of_a_heat_map_follows_the_networks_settings():
+    full = data_format("vertebrae", {"encoder": "resnet18"})["outputs"]["heat"]["channel_def"]["0"]
+    deeper = data_format("planes", {"widths": [8, 8, 8, 8, 8]})["outputs"]["heat"]["channel_def"]["0"]
+    assert full.endswith("at 1/4 of the resolution") and deeper.endswith("at 1/4 of the resolution")
 
 
 def test_bundles_are_listed_in_the_order_of_the_pipeline_and_found_by_step(tmp_path):

@@ -236,7 +236,7 @@ def test_a_name_that_is_taken_needs_replace(world, published, tmp_path):
     assert networks.replaced == ["tiny-vertebrae"] and Networks(embedded, "cpu").replaced == []
     with pytest.raises(AttributeError):
         run_members(None, networks, progress)  # nothing to look at, but the reader was told before
-    assert progress.warnings == [
+    assert [str(warning) for warning in progress.warnings] == [
         "tiny-vertebrae is not the network that its weight, calibration and thresholds were fitted with."
     ]
     add_bundle(renamed(embedded / "tiny-vertebrae", tmp_path / "newest", trained_on="most"), replace=True)
@@ -271,7 +271,7 @@ def test_a_member_that_is_left_out_is_neither_loaded_nor_asked_and_the_reader_is
     networks.members["tiny-vertebrae"].metadata["neckfrac"]["step"] = "planes"  # fails at once, after the warnings
     with pytest.raises((RuntimeError, AttributeError, TypeError)):
         run_members(None, networks, progress)
-    assert progress.warnings[0].startswith("tiny-slices was left out, as was asked for")
+    assert progress.warnings[0].text.startswith("tiny-slices was left out, as was asked for")
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ from neckfrac_lab.fuzz.volumes import FORMATS, base_volume
 WHOLE = truth(0)
 
 
-def reply(voxels=WHOLE.voxels, affine=WHOLE.affine, told="", **more) -> dict:
+def reply(voxels=WHOLE.voxels, affine=WHOLE.affine, warnings=(), **more) -> dict:
     """What a reader says of a volume."""
     coded = base64.b64encode(np.ascontiguousarray(voxels).tobytes()).decode()
-    return {"kind": "read", "told": told, "shape": voxels.shape, "affine": affine.ravel().tolist(),
+    return {"kind": "read", "warnings": warnings, "shape": voxels.shape, "affine": affine.ravel().tolist(),
             "voxels": coded, **more}  # fmt: skip
 
 
@@ -61,9 +61,9 @@ def test_geometry_and_values_that_differ_in_silence_are_seen():
     for answer in (reply(affine=moved), reply(affine=flipped), reply(WHOLE.voxels[1:]), reply(values)):
         assert judge(answer, WHOLE)[0] == DIFFERENT
     assert judge(reply(values), replace(WHOLE, may_differ=1))[0] == SAME
-    assert judge(reply(values, told="Something is odd."), WHOLE)[0] == WARNED
+    assert judge(reply(values, warnings=[("air-absent", "Something is odd.")]), WHOLE)[0] == WARNED
     # What is said of every study of this size is no warning of the mutation.
-    assert judge(reply(values, told="The scan is only 48 mm high: it can't hold."), WHOLE)[0] == DIFFERENT
+    assert judge(reply(values, warnings=[("scan-short", "It is only 48 mm high.")]), WHOLE)[0] == DIFFERENT
 
 
 def test_other_ends_of_a_read_are_told_apart():

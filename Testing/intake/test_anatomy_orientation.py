@@ -38,13 +38,13 @@ def test_a_neck_as_it_lies_is_not_doubted():
 
 
 def test_a_neck_stored_back_to_front_is_doubted():
-    (warning,) = anatomy_warnings(volume(neck_hu(shape=(24, 56, 56))[:, ::-1]))
+    (warning,) = map(str, anatomy_warnings(volume(neck_hu(shape=(24, 56, 56))[:, ::-1])))
     assert "orientation looks wrong" in warning and "airway lies behind" in warning
 
 
 @pytest.mark.parametrize(("lung", "what"), [(True, "lung lies at the upper end"), (False, "as wide as shoulders")])
 def test_a_neck_stored_upside_down_is_doubted(lung, what):
-    (warning,) = anatomy_warnings(volume(with_chest(lung)[::-1]))
+    (warning,) = map(str, anatomy_warnings(volume(with_chest(lung)[::-1])))
     assert what in warning
 
 
@@ -55,15 +55,15 @@ def test_it_is_said_of_files_and_of_dicom_without_a_patient_position(tmp_path):
     image.SetSpacing((3.0, 3.0, 3.0))
     sitk.WriteImage(image, str(tmp_path / "ct.nrrd"))
     for source in (tmp_path / "dicom", tmp_path / "ct.nrrd"):
-        assert any("orientation looks wrong" in warning for warning in read_study(source).warnings)
+        assert any("orientation looks wrong" in warning for warning in map(str, read_study(source).warnings))
 
 
 @pytest.mark.skipif(not NECKS, reason="the shared scans are not here")
 @pytest.mark.parametrize("path", NECKS[:4], ids=lambda path: path.name)
 def test_real_necks_are_doubted_only_when_they_are_turned(path):
     study = read_study(path)
-    assert not any("orientation" in warning for warning in study.warnings)
+    assert not any("orientation" in warning for warning in map(str, study.warnings))
     canonical, _ = study.volume.canonical()
     for axis, what in ((0, "lung"), (1, "airway")):
-        (warning,) = anatomy_warnings(CTVolume(np.flip(canonical.voxels, axis), canonical.affine))
+        (warning,) = map(str, anatomy_warnings(CTVolume(np.flip(canonical.voxels, axis), canonical.affine)))
         assert what in warning

@@ -81,7 +81,7 @@ def test_the_thinnest_is_taken_and_said(tmp_path):
     add(tmp_path, 2, "Thick", step=5.0, slices=13), add(tmp_path, 3, "Thin", slices=26)
     study = read_study(tmp_path)
     assert study.identity.series_description == "Thin"
-    assert any("this one was read: 3: Thin" in warning for warning in study.warnings)
+    assert any("this one was read: 3: Thin" in warning for warning in map(str, study.warnings))
 
 
 def test_of_equally_thin_ones_bone_is_taken(tmp_path):

@@ -61,7 +61,7 @@ def test_a_few_bytes_too_many_are_said(tmp_path):
     write_series(tmp_path, HU, change=lambda d, n: setattr(d, "PixelData", d.PixelData + bytes(6)))
     study = read_study(tmp_path)
     np.testing.assert_array_equal(study.volume.voxels, HU)
-    assert any("some bytes longer" in warning for warning in study.warnings)
+    assert any("some bytes longer" in warning for warning in map(str, study.warnings))
 
 
 def test_compressed_slices_that_claim_to_be_large_take_no_memory(tmp_path):
@@ -98,7 +98,7 @@ def test_one_slice_with_a_mistyped_place_is_left_out(tmp_path, place, what, numb
         positions[number, 2] += 2.5 * (2 if number < 20 else -3)  # among other slices
     write_series(tmp_path, hu, positions=positions)
     study = read_study(tmp_path)
-    assert any(what in warning and "left out" in warning for warning in study.warnings)
+    assert any(what in warning and "left out" in warning for warning in map(str, study.warnings))
     # The ramp is linear, so that what is filled in is exact.
     np.testing.assert_array_equal(study.volume.voxels, np.delete(hu, number, 0) if number in (0, 25) else hu)
 
@@ -135,7 +135,7 @@ def test_a_rescale_that_makes_no_hu_is_refused_and_of_one_slice_left_out(tmp_pat
     assert what in error.what and "image" in error.where
     write_series(tmp_path / "one", HU, change=only(9, **elements))
     study = read_study(tmp_path / "one")
-    assert any("1 image was left out" in warning and what in warning for warning in study.warnings)
+    assert any("1 image was left out" in warning and what in warning for warning in map(str, study.warnings))
     np.testing.assert_array_equal(np.delete(study.volume.voxels, 9, 0), np.delete(HU, 9, 0))
 
 
@@ -143,7 +143,7 @@ def test_a_rescale_that_makes_no_hu_is_refused_and_of_one_slice_left_out(tmp_pat
 def test_slices_that_lost_their_rescale_while_others_have_it_are_no_hu(tmp_path, keyword):
     write_series(tmp_path / "one", HU, change=only(9, **{keyword: None}))
     study = read_study(tmp_path / "one")
-    assert any("1 image was left out" in w and "though others do" in w for w in study.warnings)
+    assert any("1 image was left out" in w and "though others do" in w for w in map(str, study.warnings))
     np.testing.assert_array_equal(np.delete(study.volume.voxels, 9, 0), np.delete(HU, 9, 0))
     write_series(tmp_path / "half", HU, change=lambda d, n: only(n, **{keyword: None})(d, n) if n < 13 else None)
     assert "though others do" in refusal(tmp_path / "half").what
@@ -170,7 +170,7 @@ def test_one_slice_with_another_intercept_that_fits_its_values_is_read(tmp_path)
 def test_a_rescale_of_one_slice_that_differs_by_little_is_said(tmp_path, elements):
     """Nothing in its values shows it, so it is read as it says."""
     write_series(tmp_path, HU, change=only(9, **elements))
-    (warning,) = [text for text in read_study(tmp_path).warnings if "rescale" in text]
+    (warning,) = [text for text in map(str, read_study(tmp_path).warnings) if "rescale" in text]
     assert "1 slice" in warning and "image017" in warning
 
 
@@ -253,7 +253,7 @@ def test_hu_without_a_rescale_are_read_with_a_warning(tmp_path):
     write_series(tmp_path, HU, change=change)
     study = read_study(tmp_path)
     np.testing.assert_array_equal(study.volume.voxels, HU)
-    assert any("does not say how its values become HU" in warning for warning in study.warnings)
+    assert any("does not say how its values become HU" in warning for warning in map(str, study.warnings))
 
 
 @pytest.mark.parametrize("unit", ["US", "Hounsfield", "HOUNSFIELD UNITS", "hu"])
@@ -261,7 +261,7 @@ def test_hu_under_another_name_are_read(tmp_path, unit):
     write_series(tmp_path, HU, RescaleType=unit)
     study = read_study(tmp_path)
     np.testing.assert_array_equal(study.volume.voxels, HU)
-    assert [w for w in study.warnings if f"in the unit {unit}" in w] or unit == "hu"
+    assert [w for w in map(str, study.warnings) if f"in the unit {unit}" in w] or unit == "hu"
 
 
 @pytest.mark.parametrize("unit", ["OD", "Z_EFF", "ED", "MGML", "PCT"])
@@ -304,7 +304,7 @@ def test_one_stray_image_in_a_series_is_left_out_and_said(tmp_path, elements):
     write_series(tmp_path, HU, change=only(25, **elements))
     study = read_study(tmp_path)
     np.testing.assert_array_equal(study.volume.voxels, HU[:25])
-    assert [warning for warning in study.warnings if "1 image" in warning and "left out" in warning]
+    assert [warning for warning in map(str, study.warnings) if "1 image" in warning and "left out" in warning]
 
 
 def test_frames_of_an_enhanced_ct_are_checked_too(tmp_path):
@@ -335,6 +335,6 @@ def test_a_series_of_twice_the_hu_is_refused_by_its_air(tmp_path, padding):
 
     for factor in (1, 2):
         write_series(tmp_path / str(factor), hu, change=lambda d, n, factor=factor: change(d, n, factor))
-    assert not any("scale" in warning for warning in read_study(tmp_path / "1").warnings)
+    assert not any("scale" in warning for warning in map(str, read_study(tmp_path / "1").warnings))
     error = refusal(tmp_path / "2")
     assert "Air lies" in error.what and "scale is wrong" in error.what

@@ -191,7 +191,7 @@ def test_a_sheared_nrrd_is_set_upright(tmp_path):
     assert old in content
     path.write_bytes(content.replace(old, b"(0.6,0,0) (0,0.8,0) (0,0.9,2.5)"))
     study = read_study(path)
-    assert any("gantry tilt" in warning for warning in study.warnings)
+    assert any("gantry tilt" in warning for warning in map(str, study.warnings))
     np.testing.assert_allclose(study.volume.directions, np.eye(3), atol=1e-9)
     # The bone of the last slice lies where the shear put it: 25 x 0.9 mm further back.
     bone = study.volume.to_points(np.argwhere(study.volume.voxels[25:] > 1100) + (25, 0, 0))
@@ -200,7 +200,7 @@ def test_a_sheared_nrrd_is_set_upright(tmp_path):
 
 def test_a_file_without_orientation_is_warned_of(tmp_path):
     study = read_study(nifti(tmp_path / "unknown.nii", qform=0, sform=0))
-    assert any("left and right may be exchanged" in warning for warning in study.warnings)
+    assert any("left and right may be exchanged" in warning for warning in map(str, study.warnings))
 
 
 def test_files_without_spacing(tmp_path):

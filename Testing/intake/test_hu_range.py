@@ -35,7 +35,7 @@ def as_stored(hu: np.ndarray, *, clipped: bool = False) -> np.ndarray:
 def verdict(voxels: np.ndarray) -> str:
     """What is said against the values: "" is silence."""
     try:
-        return "; ".join(check_values(voxels))
+        return "; ".join(map(str, check_values(voxels)))
     except InputError as error:
         assert error.advice
         return error.what
@@ -159,7 +159,7 @@ def test_the_slice_is_named_in_the_warning():
     hu = as_stored(neck_hu())
     hu[9] += 1024
     affine = np.diag([0.8, 0.8, 3.0, 1.0])
-    assert any("slice 10 of 24" in warning for warning in check_volume(CTVolume(hu, affine)))
+    assert any("slice 10 of 24" in warning for warning in map(str, check_volume(CTVolume(hu, affine))))
 
 
 def test_a_large_scan_is_judged_in_well_under_a_second():

@@ -96,7 +96,7 @@ def test_a_qform_lies_where_simpleitk_sees_it(tmp_path_factory, quaternion, qfac
 )
 def test_where_sform_and_qform_differ_the_sform_is_taken_with_a_warning(tmp_path, change, told):
     study = read_study(nifti_file(tmp_path / "a.nii", sform=sform(**change)))
-    (warning,) = (warning for warning in study.warnings if "sform and qform" in warning)
+    (warning,) = (warning for warning in map(str, study.warnings) if "sform and qform" in warning)
     assert told in warning and "the sform was taken" in warning
     rows = np.array(sform(**change)) * [[-1], [-1], [1]]
     np.testing.assert_allclose(study.volume.affine[:3], rows, rtol=1e-6)
@@ -105,13 +105,13 @@ def test_where_sform_and_qform_differ_the_sform_is_taken_with_a_warning(tmp_path
 def test_pixdim_against_the_sform_is_warned_of(tmp_path):
     path = nifti_file(tmp_path / "a.nii", sform=sform(), qform=False, spacing=(0.6, 0.8, 5.0))
     study = read_study(path)
-    assert any("two spacings, 0.6 x 0.8 x 5 mm (pixdim)" in warning for warning in study.warnings)
+    assert any("two spacings, 0.6 x 0.8 x 5 mm (pixdim)" in warning for warning in map(str, study.warnings))
     np.testing.assert_allclose(study.volume.spacing, (2.5, 0.8, 0.6), rtol=1e-6)
 
 
 def test_an_sform_of_zeros_leaves_the_qform(tmp_path):
     study = read_study(nifti_file(tmp_path / "a.nii", sform=np.zeros((3, 4))))
-    assert any("sform is not usable" in warning for warning in study.warnings)
+    assert any("sform is not usable" in warning for warning in map(str, study.warnings))
     np.testing.assert_allclose(study.volume.spacing, (2.5, 0.8, 0.6), rtol=1e-6)
     assert "no usable" in refusal(nifti_file(tmp_path / "b.nii", sform=np.full((3, 4), np.nan), qform=False))
 
@@ -162,7 +162,7 @@ def test_a_pair_without_its_voxels_names_them(tmp_path):
 
 def test_analyze_files_do_not_say_their_orientation(tmp_path):
     header = nifti_file(tmp_path / "a.hdr", at344=("i", 0))
-    assert any("left and right may be exchanged" in warning for warning in read_study(header).warnings)
+    assert any("left and right may be exchanged" in warning for warning in map(str, read_study(header).warnings))
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_header_that_can_t_be_is_refused_by_its_reason(tmp_path, change, told)
 def test_a_file_longer_than_its_header_says_is_warned_of(tmp_path):
     """One slice fewer in the header would leave out the lowest slice in silence."""
     study = read_study(nifti_file(tmp_path / "a.nii.gz", at46=("h", 25)))
-    assert any("640 bytes more than its header says" in warning for warning in study.warnings)
+    assert any("640 bytes more than its header says" in warning for warning in map(str, study.warnings))
 
 
 def test_a_header_cannot_ask_for_more_memory_than_the_file_justifies(tmp_path):

@@ -11,7 +11,7 @@ HU = head()
 
 def said(folder, orientation, position) -> list[str]:
     write_series(folder, HU, orientation=orientation, PatientPosition=position)
-    return [warning for warning in read_study(folder).warnings if "orientation looks wrong" in warning]
+    return [warning for warning in map(str, read_study(folder).warnings) if "orientation looks wrong" in warning]
 
 
 @pytest.mark.parametrize(

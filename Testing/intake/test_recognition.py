@@ -58,7 +58,7 @@ def test_how_many_files_were_no_images_is_said(tmp_path):
     assert read_study(tmp_path).warnings == ()
     (tmp_path / "readme.txt").write_text("Dear colleague")
     (tmp_path / "viewer.exe").write_bytes(b"MZ" + bytes(200))
-    (warning,) = read_study(tmp_path).warnings
+    (warning,) = map(str, read_study(tmp_path).warnings)
     assert "2 files are no DICOM images" in warning and "26 were looked at" in warning
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from neckfrac.anatomy import LEVEL_NAMES, SKULL, T1
 from neckfrac.findings import Analysis, Box, Findings, Naming, VertebraFinding
+from neckfrac.study_warning import StudyWarning
 from neckfrac.worker import main
 
 POINTS = {"sensitive": 0.05, "balanced": 0.5, "specific": 0.95}
@@ -26,7 +27,7 @@ def seen(name, probability, center):
     """A level that one member was asked about, at the balanced operating point."""
     region = Box(tuple(center - 5), tuple(center + 5))
     place = {"center": tuple(center), "share_in_view": 1.0, "region": region}
-    return VertebraFinding(name, "not seen", probability, {"fake": probability}, **place).at(POINTS["balanced"])
+    return VertebraFinding(name, "negative", probability, {"fake": probability}, **place).at(POINTS["balanced"])
 
 
 class FakeEngine:
@@ -78,7 +79,8 @@ class FakeEngine:
         ).at(options.operating_point)  # fmt: skip
         if kind == "uncertain":
             naming = Naming(False, "C3–C4", ("C4–C5",), 0.6, "Neither C1 nor C2 is in view.")
-            findings = replace(findings, naming=naming, warnings=(naming.sentence(), "Another warning."))
+            another = StudyWarning("scan-short", "Another warning.")
+            findings = replace(findings, naming=naming, warnings=(naming.warning(), another))
         counted_from = np.zeros_like(labels)
         counted_from[2:6, 15:25, 20:30], counted_from[24:28, 15:25, 20:30] = T1, SKULL
         return Analysis(study.volume, labels, labels * 20, findings, counted_from if options.anchors else None)

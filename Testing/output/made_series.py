@@ -21,8 +21,13 @@ from neckfrac.findings import (
     VertebraFinding,
     severity,
 )
+from neckfrac.provenance import Provenance
+from neckfrac.study_warning import StudyWarning
 from neckfrac.volume import CTVolume
 
+MODEL = ModelIdentity(
+    "model-a", "1.0", "ab" * 32, "slices", "simulated CT only; no patient data", Provenance.SIMULATED
+)
 SHAPE, SPACING, ORIGIN = (18, 20, 24), (2.5, 0.8, 0.6), (-5.0, -7.0, 30.0)
 SERIES, FRAME = "1.2.3.4.1", "1.2.3.4.9"
 NAME = "Müller^Jörg"
@@ -67,8 +72,8 @@ def findings_of(status=POSITIVE):
         patient_members={},
         patient_threshold=0.6,
         operating_point="balanced",
-        models=(ModelIdentity("model-a", "1.0", "ab" * 32, "slices", "simulated CT only; no patient data"),),
-        warnings=("Do not rely on the fracture calls.",),
+        models=(MODEL,),
+        warnings=(StudyWarning("calls-unreliable", "Do not rely on the fracture calls."),),
         prevalence=0.05,
     )
 

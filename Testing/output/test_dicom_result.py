@@ -10,7 +10,7 @@ from neckfrac.findings import Analysis
 from neckfrac.intake.study import read_study, series_files
 from neckfrac.output.dicom_source import source_of
 from neckfrac.output.folder import _write_dicom, write_result
-from neckfrac.pipeline.external_segmentation import GIVEN
+from neckfrac.study_warning import GIVEN
 from output.made_series import SHAPE, findings_of, labels_of, write_case
 
 pytest.importorskip("highdicom")

@@ -158,7 +158,7 @@ def test_the_same_level_keeps_its_tracking_uid_from_report_to_report(written):
 
 def test_uncertain_names_are_told_with_the_levels_and_before_the_warnings(written):
     naming = Naming(False, "C3–C5", ("C4–C6",), 0.7, "No end is in view.")
-    dataset, groups = written(replace(FINDINGS, naming=naming, warnings=(naming.sentence(),)))
+    dataset, groups = written(replace(FINDINGS, naming=naming, warnings=(naming.warning(),)))
     assert {"C3 or C4", "C4 or C5", "C5 or C6"} <= set(groups)
     told = "The levels' names are uncertain: C3–C5 or C4–C6. No end is in view."
     assert comments(dataset).count(told) == 1 and comments(dataset).index(told) == 1

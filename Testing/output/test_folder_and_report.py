@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from jinja2.exceptions import UndefinedError
 from neckfrac.errors import Cancelled, InputError
-from neckfrac.findings import ADDED, REJECTED, SCHEMA_VERSION, Box, Findings, Naming, Review
+from neckfrac.findings import ADDED, REJECTED, SCHEMA_VERSION, Box, Explanation, Findings, Naming, Review
 from neckfrac.marks import MARK, mark_result
 from neckfrac.output.folder import write_result
 from neckfrac.output.pictures import panels
 from neckfrac.output.report import report, templates
 from neckfrac.output.tables import read_json, write_csv
 from neckfrac.progress import Progress
+from neckfrac.study_warning import StudyWarning
 from neckfrac.workspace import check_place
 from output_case import UNCERTAIN, center_of, make_analysis, with_anchors, with_naming
 
@@ -128,7 +129,8 @@ def test_the_report_stands_alone_and_escapes_what_it_is_given(analysis):
 
 def test_what_a_study_says_of_itself_is_text_in_the_report_and_no_markup(analysis):
     study = replace(analysis.findings.study, patient_name="<b>A&B</b>", series_description='"><script>x()</script>')
-    findings = replace(analysis.findings, study=study, warnings=("<i>note</i>",), explanation="Grad-CAM of <u>x</u>")
+    note, drawn = StudyWarning("scan-short", "<i>note</i>"), Explanation("grad-cam", "<u>x</u>")
+    findings = replace(analysis.findings, study=study, warnings=(note,), explanation=drawn)
     html = report(replace(analysis, findings=findings), panels(analysis))
     assert "<script" not in html and "<b>A" not in html and "<i>note" not in html and "<u>" not in html
     assert "&lt;b&gt;A&amp;B&lt;/b&gt;" in html and "&lt;i&gt;note" in html
@@ -141,7 +143,8 @@ def test_a_name_that_a_template_lacks_is_an_error_and_no_gap():
 
 def test_a_report_warns_of_uncertain_names_before_it_names_a_level(analysis):
     uncertain = with_naming(analysis, UNCERTAIN)
-    findings = replace(uncertain.findings, warnings=(UNCERTAIN.sentence(), "Another warning."))
+    another = StudyWarning("scan-short", "Another warning.")
+    findings = replace(uncertain.findings, warnings=(UNCERTAIN.warning(), another))
     html = report(replace(uncertain, findings=findings), panels(analysis))
     banner = re.search(r'<section class="uncertain".*?</section>', html, re.DOTALL).group()
     assert "C1–C6 or C2–C7" in banner and "first rib" in html and "70%" in banner
@@ -196,8 +199,8 @@ def test_a_study_without_a_neck_gets_a_report_that_says_so():
 
 
 def test_findings_of_another_major_schema_are_refused(analysis):
-    content = analysis.findings.to_dict() | {"schema": "2.0"}
-    with pytest.raises(ValueError, match="schema 2.0"):
+    content = analysis.findings.to_dict() | {"schema": "3.0"}
+    with pytest.raises(ValueError, match="schema 3.0"):
         Findings.from_dict(content)
 
 

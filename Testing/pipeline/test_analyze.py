@@ -15,6 +15,7 @@ from neckfrac.intake.study import Study
 from neckfrac.options import OPERATING_POINTS, AnalysisOptions
 from neckfrac.pipeline.analyze import Engine
 from neckfrac.progress import Progress
+from neckfrac.study_warning import StudyWarning
 from neckfrac.volume import CTVolume
 from pipeline_phantom import (
     HEIGHT,
@@ -60,7 +61,7 @@ def test_without_a_neck_every_level_is_not_seen_and_the_findings_say_why(models)
     assert [level.status for level in result.findings.levels] == [NOT_SEEN] * 7
     assert all(level.probability is level.threshold is level.box is None for level in result.findings.levels)
     assert result.findings.patient_status == NOT_SEEN and result.findings.patient_probability is None
-    assert any("No cervical spine found" in warning for warning in result.findings.warnings)
+    assert any("No cervical spine found" in warning for warning in map(str, result.findings.warnings))
     assert result.labels.shape == result.heat.shape == volume.shape
     assert not result.labels.any() and not result.heat.any()
 
@@ -123,7 +124,8 @@ def test_a_member_that_fails_is_left_out_with_a_warning_and_the_rest_answers(mod
     engine = knowing(models)
     engine.networks["tiny-vertebrae"] = Broken()
     findings = engine.analyze(study(phantom()[0])).findings
-    assert "tiny-vertebrae failed and was left out: out of memory" in findings.warnings
+    said = {warning.code: str(warning) for warning in findings.warnings}
+    assert said["member-failed"] == "tiny-vertebrae failed and was left out: out of memory"
     for level, whole in zip(findings.levels, upright.findings.levels, strict=True):
         assert level.members == {"tiny-slices": whole.members["tiny-slices"]}
         assert level.probability == pytest.approx(whole.members["tiny-slices"])
@@ -139,7 +141,7 @@ def only(models, folder, *names):
 
 def test_a_member_that_is_not_installed_is_left_out_with_a_warning(models, upright, tmp_path):
     findings = knowing(only(models, tmp_path, "tiny-slices")).analyze(study(phantom()[0])).findings
-    assert any("tiny-vertebrae is not among the models" in warning for warning in findings.warnings)
+    assert any("tiny-vertebrae is not among the models" in warning for warning in map(str, findings.warnings))
     for level, whole in zip(findings.levels, upright.findings.levels, strict=True):
         assert level.members == {"tiny-slices": whole.members["tiny-slices"]}
 
@@ -185,7 +187,7 @@ def test_cancelling_between_the_members_is_not_taken_for_a_member_that_failed(en
     progress = Progress(lambda _, done: told.append(done), lambda: bool(told) and told[-1] > 0.775)
     with pytest.raises(Cancelled):
         engine.analyze(study(phantom()[0]), progress=progress)
-    assert told[-1] < 0.9 and not any("failed" in warning for warning in progress.warnings)
+    assert told[-1] < 0.9 and not any("failed" in warning for warning in map(str, progress.warnings))
 
 
 def test_the_operating_point_moves_thresholds_and_calls_but_no_probability(engine):
@@ -233,14 +235,15 @@ def test_a_level_cut_by_the_edge_is_partly_in_view_and_those_beyond_it_are_not_s
     for name in ("C6", "C7"):
         assert by_name[name].status == NOT_SEEN and by_name[name].probability is None
         assert by_name[name].share_in_view == 0.0 and by_name[name].members == {}
-    assert any("Only partly in view: C5" in warning for warning in findings.warnings)
-    assert any(warning.endswith("nothing is said of: C6, C7.") for warning in findings.warnings)
+    assert any("Only partly in view: C5" in warning for warning in map(str, findings.warnings))
+    assert any(warning.endswith("nothing is said of: C6, C7.") for warning in map(str, findings.warnings))
 
 
 def test_the_studys_own_warnings_reach_the_findings(engine):
     volume, _ = phantom()
-    findings = engine.analyze(Study(volume, StudyIdentity(), ("The slices are thick.",))).findings
-    assert findings.warnings[0] == "The slices are thick."
+    thick = StudyWarning("spacing-thick", "The slices are thick.")
+    findings = engine.analyze(Study(volume, StudyIdentity(), (thick,))).findings
+    assert findings.warnings[0] == thick
 
 
 def test_the_calls_at_another_operating_point_need_no_new_analysis(engine):
@@ -264,7 +267,7 @@ def test_levels_that_were_segmented_before_take_the_place_of_ours_in_any_orienta
             assert np.linalg.norm(np.subtract(finding.center, ours.center)) < 1.0
             assert set(finding.members) == set(ours.members) and finding.share_in_view == 1.0
         assert result.findings.naming.certain
-        assert any("given with the study" in warning for warning in result.findings.warnings)
+        assert any("given with the study" in warning for warning in map(str, result.findings.warnings))
 
 
 def test_a_given_segmentation_moves_what_is_looked_at(engine):

@@ -65,9 +65,11 @@ def test_severity_rises_with_the_odds_over_the_threshold():
 
 def test_an_ensemble_that_was_measured_near_chance_says_so_in_every_result():
     measured = {"auc": 0.53, "n": 32, "sensitivity": 0.9, "specificity": 0.2}
-    assert "AUC of 0.53" in Ensemble({}, {}, {}, {"ensemble": measured}).caveat()
-    assert Ensemble({}, {}, {}, {"ensemble": measured | {"auc": 0.95}}).caveat() == ""
-    assert Ensemble({}, {}, {}, {}).caveat() == ""
+    caveat = Ensemble({}, {}, {}, {"ensemble": measured}).caveat()
+    assert "on 32 levels of held-out simulated studies" in caveat.text and "AUC of 0.53" in caveat.text
+    assert caveat.code == "calls-unreliable" and caveat.data == measured
+    assert Ensemble({}, {}, {}, {"ensemble": measured | {"auc": 0.95}}).caveat() is None
+    assert Ensemble({}, {}, {}, {}).caveat() is None
 
 
 def test_settings_survive_the_disk_and_broken_ones_are_refused(tmp_path):

@@ -104,7 +104,7 @@ def test_a_member_that_the_ensemble_names_and_the_folder_lacks_is_left_out_with_
     networks, progress = Networks(tmp_path, "cpu"), Progress()
     predictions = run_members(neck(), networks, progress)
     assert set(predictions) == {"tiny-slices", "tiny-vertebrae", "tiny-sagittal"}
-    assert any("tiny-planes is not among the models" in warning for warning in progress.warnings)
+    assert any("tiny-planes is not among the models" in warning for warning in map(str, progress.warnings))
     assert set(level_probabilities(predictions, networks.ensemble, list(LEVEL_NAMES))) == set(LEVEL_NAMES)
 
 

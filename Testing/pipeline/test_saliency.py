@@ -7,6 +7,7 @@ import pytest
 import torch
 from neckfrac.bundles.steps import SPINE, known_steps
 from neckfrac.errors import Cancelled, InputError
+from neckfrac.findings import Explanation
 from neckfrac.members import can_explain, member_module
 from neckfrac.members import sagittal as nine_sagittal
 from neckfrac.members import slices as axial_slices
@@ -25,6 +26,7 @@ from neckfrac.pipeline.localize import level_heat
 from neckfrac.pipeline.saliency import Score, layer_to_look_at, saliency, weight_sharing_copy
 from neckfrac.pipeline.segment import Segmented
 from neckfrac.progress import Progress
+from neckfrac.study_warning import StudyWarning
 from pipeline_phantom import knowing, phantom, stored, study
 from torch import nn
 
@@ -256,7 +258,8 @@ def test_another_explanation_changes_the_heat_and_nothing_else_that_was_found(en
     assert np.array_equal(result.labels, usual.labels) and not np.array_equal(result.heat, usual.heat)
     assert result.heat.dtype == np.uint8 and 80 <= result.heat.max() <= 100
     title = {"grad-cam": "Grad-CAM", "smooth-grad": "SmoothGrad"}[method]
-    assert result.findings.explanation == f"{title} of tiny-vertebrae" and usual.findings.explanation == ""
+    assert result.findings.explanation.in_words() == f"{title} of tiny-vertebrae"
+    assert result.findings.explanation.method == method and usual.findings.explanation == Explanation()
 
 
 @BOTH
@@ -295,9 +298,10 @@ def test_a_member_that_can_not_be_explained_leaves_the_usual_heat_and_a_warning(
 
     engine.networks["tiny-vertebrae"] = NoMaps()
     result = explained(engine, phantom()[0], GRAD_CAM)
-    assert np.array_equal(result.heat, usual.heat) and result.findings.explanation == ""
+    assert np.array_equal(result.heat, usual.heat) and result.findings.explanation == Explanation()
     told = "Grad-CAM of tiny-vertebrae failed; the heat is the members' own: out of memory"
-    assert told in result.findings.warnings
+    data = {"member": "tiny-vertebrae", "method": GRAD_CAM, "error": "RuntimeError"}
+    assert StudyWarning("saliency-failed", told, data) in result.findings.warnings
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import neckfrac.jobs
 import neckfrac.output.folder as folders
 import numpy as np
-from neckfrac.findings import Analysis
+from neckfrac.findings import Analysis, Explanation
 from neckfrac.output.tables import write_json
 from neckfrac.study_job import summary
 from neckfrac.worker import main
@@ -56,7 +56,7 @@ class FakeEngine:
             known.findings,
             study=study.identity,
             geometry=geometry,
-            explanation="" if options.explain == "heat" else f"{options.explain} of a fake",
+            explanation=Explanation(options.explain, "" if options.explain == "heat" else "a fake"),
             warnings=tuple(progress.warnings),
         )
         return Analysis(study.volume, labels, heat, findings.at(options.operating_point))

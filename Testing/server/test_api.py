@@ -177,7 +177,8 @@ def test_another_heat_map_is_drawn_once(client, study_file):
     assert client("POST", f"/api/studies/{study['id']}/explanations", json=wanted).json()["id"] == first.json()["id"]
     other = client.finished(first.json()["id"])
     assert other["state"] == "done" and "heat.nrrd" in other["files"]
-    assert client("GET", f"/api/studies/{other['id']}/findings").json()["explanation"] == "grad-cam of a fake"
+    told = client("GET", f"/api/studies/{other['id']}/findings").json()["explanation"]
+    assert told == {"method": "grad-cam", "member": "a fake"}
     listed = [one["id"] for one in client("GET", "/api/studies").json()["studies"]]
     assert study["id"] in listed and other["id"] not in listed
     assert [one["id"] for one in client.study(study["id"])["explanations"]] == [other["id"]]

@@ -32,7 +32,7 @@ def test_without_tensorboard_nothing_is_written_and_only_who_asked_is_told(tmp_p
     with curves(tmp_path / "logs", 0, asked=asked, progress=progress) as log:
         log(1, {"loss": 1.0})
     assert not (tmp_path / "logs").exists()
-    assert [("neckfrac[train]" in warning) for warning in progress.warnings] == [True] * asked
+    assert [("neckfrac[train]" in warning) for warning in map(str, progress.warnings)] == [True] * asked
 
 
 def test_of_several_processes_only_the_first_writes(tmp_path):

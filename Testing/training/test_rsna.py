@@ -309,7 +309,7 @@ def test_a_cache_does_not_outgrow_its_limit(layout, tmp_path):
     progress = Progress()
     assert fill_rsna_cache(layout, tmp_path, None, most_gb=0.010, progress=progress) == 7
     assert sum(path.stat().st_size for path in cached(tmp_path)) < 10e6 and len(cached(tmp_path)) == 7
-    assert "outgrows 0.01 GB" in " ".join(progress.warnings)
+    assert [warning.code for warning in progress.warnings] == ["cache-full"]
     assert not list((tmp_path / "cache" / RSNA_CACHE).glob("*.tmp"))
     assert fill_rsna_cache(layout, tmp_path, None, most_gb=1) == 14, "with more room it goes on"
 
@@ -324,7 +324,7 @@ def test_studies_that_cannot_be_used_are_told_and_the_others_are(copy, models, t
     told = json.loads((tmp_path / "cache" / RSNA_CACHE / STUDIES).read_text())
     assert told[whole] == {"number": 0, "samples": 7, "unused": ""}
     assert told[other]["samples"] == 0 and ("spine" in told[other]["unused"] or "uncertain" in told[other]["unused"])
-    assert "1 studies could not be used" in " ".join(progress.warnings)
+    assert "1 studies could not be used" in " ".join(map(str, progress.warnings))
     shutil.rmtree(tmp_path / "cache")
     image = next((copy / IMAGES / whole).iterdir())
     image.write_bytes(image.read_bytes()[:700])
@@ -369,10 +369,12 @@ def test_a_training_on_simulated_samples_alone_says_so(tmp_path):
     record = tmp_path / "model2.sources.json"
     add_source(record, simulated_source("built-in and BodyParts3D meshes"))
     add_source(record, simulated_source("built-in and BodyParts3D meshes"))
-    said, trained_on = in_metadata(read_sources(record))
-    assert trained_on == "simulated CT only; no patient data" and "license" not in said
+    said, origin = in_metadata(read_sources(record))
+    assert origin == {"trained_on": "simulated CT only; no patient data", "provenance": "simulated"}
+    assert "license" not in said
     assert said["data_source"].count("Simulated neck CT") == 1 and "BodyParts3D" in said["data_source"]
     add_source(record, RSNA_2022)
+    assert in_metadata(read_sources(record))[1]["provenance"] == "mixed"
     assert read_sources(record)[-1] == RSNA_2022 and len(read_sources(Path(record))) == 2
 
 

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError
 from ..findings import ModelIdentity
 from ..marks import unused
+from ..provenance import Provenance
 from ..workspace import Workspace, claim
 from .build import build_network
 from .card import model_card
-from .metadata import complete, faults, license_note
+from .metadata import complete, faults, license_note, provenance
 from .steps import known_steps, place_of
 
 if TYPE_CHECKING:
@@ -64,8 +65,9 @@ class Bundle:
     def identity(self) -> ModelIdentity:
         own = self.settings
         return ModelIdentity(
-            own["name"], self.metadata["version"], own["weights_sha256"], own["step"], own["trained_on"]
-        )
+            own["name"], self.metadata["version"], own["weights_sha256"], own["step"], own["trained_on"],
+            provenance(self.metadata),
+        )  # fmt: skip
 
     def network(self, device: torch.device | str = "cpu") -> nn.Module:
         """The network with its weights as float32 on `device`, in evaluation mode, without gradients.
@@ -265,8 +267,12 @@ def _keep_other_files(old: Path, new: Path) -> None:
         raise
 
 
-def record_measured(folder: Path | str, weights_sha256: str, measured: dict[str, str]) -> None:
+def record_measured(
+    folder: Path | str, weights_sha256: str, measured: dict[str, str], on: Provenance = Provenance.SIMULATED
+) -> None:
     """Write measured figures into a bundle's metadata and model card; its weights stay as they are.
+
+    on: whose scans they were measured on.
 
     Raises InputError when the bundle's weights are not those that were measured.
     """
@@ -276,7 +282,7 @@ def record_measured(folder: Path | str, weights_sha256: str, measured: dict[str,
         raise InputError(
             "Other weights than these were measured.", where=bundle.folder, advice="Evaluate these, then record."
         )
-    content = {**content, "eval_metrics": measured}
+    content = {**content, "eval_metrics": measured, "neckfrac": {**content["neckfrac"], "measured_on": on}}
     _write_json(bundle.folder / METADATA, content)
     (bundle.folder / "docs/README.md").write_text(model_card(content), encoding="utf-8")
 

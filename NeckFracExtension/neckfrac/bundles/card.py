@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .. import DISCLAIMER
+from ..provenance import Provenance
+from .metadata import measured_on, provenance
 from .steps import SPINE
 
 UNSEEN = (
@@ -83,13 +85,13 @@ Items of the checklist (Tejani et al., Radiology: Artificial Intelligence 2024, 
 
 
 def trained_on_patients(metadata: dict[str, Any]) -> bool:
-    """Whether the bundle says of its training data anything else than that they are simulated, or says nothing."""
-    return not metadata["neckfrac"]["trained_on"].startswith("simulated CT only")
+    """Whether patients are among the training data, or nobody knows that none is."""
+    return provenance(metadata) is not Provenance.SIMULATED
 
 
 def measured_on_patients(metadata: dict[str, Any]) -> bool:
-    """Whether any of its figures is of patients."""
-    return any("patients' CT" in str(value) for value in metadata["eval_metrics"].values())
+    """Whether its figures are of patients."""
+    return measured_on(metadata) is not Provenance.SIMULATED
 
 
 def claim(metadata: dict[str, Any]) -> dict[str, str]:

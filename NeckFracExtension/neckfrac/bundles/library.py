@@ -109,6 +109,7 @@ class Entry:
     sha256: str = ""
     license: str = ""
     trained_on: str = ""
+    provenance: str = ""
     checked: bool = False
     error: str = ""
 
@@ -147,6 +148,7 @@ def _entry(folder: Path, own: bool, weights: dict[str, float], check: bool) -> E
             "sha256": identity.sha256,
             "license": str(bundle.metadata.get("license", "")),
             "trained_on": str(identity.trained_on),
+            "provenance": str(identity.provenance),
         }
         if check:
             bundle.check_weights()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import DISCLAIMER, __version__
+from ..provenance import Provenance
 from .steps import data_format, known_steps, title_of
 
 # Published with the MONAI bundle specification; only named here, never fetched.
@@ -29,7 +30,7 @@ def complete(
     """`metadata` with all keys that the schema requires; what the caller gave wins over the defaults.
 
     facts: weights_sha256, n_parameters, weights_dtype. They and name and step go under "neckfrac" with the
-    caller's settings.
+    caller's settings. Raises ValueError for a "provenance" among these that is no `Provenance`.
     """
     import monai
     import numpy as np
@@ -62,13 +63,28 @@ def complete(
         "network_data_format": data_format(step, network_config),
     }
     trained_on = settings.pop("trained_on", "not stated")
+    origin = Provenance(settings.pop("provenance", Provenance.UNKNOWN))
     return {
         **defaults,
         **given,
         "version": version,
         "intended_use": given.get("intended_use", DISCLAIMER),
-        "neckfrac": {**settings, "name": name, "step": step, "trained_on": trained_on, **facts},
+        "neckfrac": {**settings, "name": name, "step": step, "trained_on": trained_on, "provenance": origin, **facts},
     }
+
+
+def provenance(metadata: dict[str, Any]) -> Provenance:
+    """Whose scans the network was trained on; bundles of before the key was written tell it in a sentence."""
+    own = metadata["neckfrac"]
+    return Provenance.of(own["provenance"]) if "provenance" in own else Provenance.from_sentence(str(own["trained_on"]))
+
+
+def measured_on(metadata: dict[str, Any]) -> Provenance:
+    """Whose scans it was measured on; bundles of before the key was written tell it among the figures."""
+    if "measured_on" in metadata["neckfrac"]:
+        return Provenance.of(metadata["neckfrac"]["measured_on"])
+    patients = any("patients' CT" in str(value) for value in metadata["eval_metrics"].values())
+    return Provenance.PATIENTS if patients else Provenance.SIMULATED
 
 
 def faults(metadata: Any) -> list[str]:
@@ -82,6 +98,8 @@ def faults(metadata: Any) -> list[str]:
     found += [f"'neckfrac' lacks {key!r}" for key in REQUIRED_OF_NECKFRAC if key not in own]
     if "step" in own and own["step"] not in known_steps():
         found.append(f"its step {own['step']!r} is none of {', '.join(known_steps())}")
+    if own.get("provenance", Provenance.UNKNOWN) not in [*Provenance]:
+        found.append(f"its provenance {own['provenance']!r} is none of {', '.join(Provenance)}")
     digest = own.get("weights_sha256", "0" * 64)
     if not (isinstance(digest, str) and len(digest) == 64 and set(digest) <= set("0123456789abcdef")):
         found.append("'weights_sha256' is no SHA-256")

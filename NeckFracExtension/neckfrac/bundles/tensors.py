@@ -10,6 +10,16 @@ def numbered(what: str, count: int) -> dict[int, str]:
     return {number: f"{what} {number - count // 2:+d}" for number in range(count)}
 
 
+def heat_map(resolution: str, of: str = "") -> dict[str, Any]:
+    """A member's heat map; resolution: its share of that of the images, "1/2". of: which these are, " of ..."."""
+    return tensor("image", ["*", "*", "*"], {0: f"fractured here, at {resolution} of the resolution{of}"}, "classes")
+
+
+def finest_stage(network_config: dict[str, Any]) -> str:
+    """The resolution of a `CompactResNet`'s finest feature map, "1/2": its last three stages are used."""
+    return f"1/{2 ** (len(network_config.get('widths', (16, 32, 64, 128))) - 3)}"
+
+
 def tensor(kind: str, shape: list, channels: dict[int, str], form: str = "hounsfield") -> dict[str, Any]:
     """A tensor of CT; shape: "*" is any size. channels: what each holds. form: MONAI's word for the values."""
     return {

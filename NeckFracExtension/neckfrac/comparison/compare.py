@@ -145,7 +145,7 @@ def compare_files(labels: Path, reference: Path, progress: Progress | None = Non
     volume, warnings = read_level_file(labels)
     other, others = read_labels(reference, volume)
     comparison = compare_segmentations(volume.voxels, other, volume.affine, progress)
-    return replace(comparison, warnings=tuple(dict.fromkeys(warnings + others)))
+    return replace(comparison, warnings=tuple(dict.fromkeys(map(str, warnings + others))))
 
 
 def labelled_part(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..study_warning import StudyWarning
 from ..volume import CTVolume
 
 # Set on 14 scans of heads and necks from three sources. Their airways lie 22 to 52 mm (median over the slices) before
@@ -18,7 +19,7 @@ SHOULDERS, TIMES_WIDE = 230.0, 1.5  # mm; times the width of the other end
 LOOKS_WRONG = "The orientation looks wrong: {}. It was read as it says; check front and back, left and right, levels."
 
 
-def anatomy_warnings(volume: CTVolume) -> list[str]:
+def anatomy_warnings(volume: CTVolume) -> list[StudyWarning]:
     """A sentence where the airway lies behind the bones, or chest or shoulders above the neck; [] for all else.
 
     A volume that is mirrored left to right alone can't be told from a good one.
@@ -37,7 +38,7 @@ def anatomy_warnings(volume: CTVolume) -> list[str]:
         said.append("lung lies at the upper end")
     elif top_width > max(SHOULDERS, TIMES_WIDE * low_width):
         said.append("the scan is as wide as shoulders at the upper end")
-    return [LOOKS_WRONG.format(" and ".join(said))] if said else []
+    return [StudyWarning("anatomy-upside-down", LOOKS_WRONG.format(" and ".join(said)))] if said else []
 
 
 def _slice(plane: np.ndarray, row: float, column: float) -> tuple[float, float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import InputError
+from ..study_warning import StudyWarning
 from ..volume import CTVolume
 from .anatomy_orientation import anatomy_warnings
 from .hu_range import check_spectrum, odd_slices, spectrum
@@ -21,7 +22,7 @@ MOST_VOXELS = 2**31
 SAMPLED_EVERY = 3  # voxels along each axis, for a first impression
 
 
-def check_volume(volume: CTVolume, *, values: bool = True, sample: bool = False) -> list[str]:
+def check_volume(volume: CTVolume, *, values: bool = True, sample: bool = False) -> list[StudyWarning]:
     """Warnings on a volume that will be analysed. Raises InputError for one that can't be a neck CT in HU.
 
     Refused: one slice, NaN or infinite voxels, implausible spacing, values that have no air or no bone, or whose air
@@ -54,7 +55,7 @@ def check_volume(volume: CTVolume, *, values: bool = True, sample: bool = False)
 _GIVE_CT = "Give a CT in Hounsfield units."
 
 
-def _slice_warnings(volume: CTVolume) -> list[str]:
+def _slice_warnings(volume: CTVolume) -> list[StudyWarning]:
     from .mixed_stacks import mixture_warnings  # which reads DICOM, and with it this module
 
     axis = slice_axis(volume)
@@ -63,10 +64,11 @@ def _slice_warnings(volume: CTVolume) -> list[str]:
     if not odd or mixed:
         return mixed
     which = ", ".join(str(number + 1) for number in odd[:5]) + (" and others" if len(odd) > 5 else "")
-    return [f"The values of slice {which} of {volume.shape[axis]} differ from those of its neighbours: no HU there?"]
+    text = f"The values of slice {which} of {volume.shape[axis]} differ from those of its neighbours: no HU there?"
+    return [StudyWarning("slice-values-differ", text, {"slices": [number + 1 for number in odd]})]
 
 
-def check_values(voxels: np.ndarray) -> list[str]:
+def check_values(voxels: np.ndarray) -> list[StudyWarning]:
     """Warnings on values (finite numbers, [z, y, x]) that may be no HU. Raises InputError for what can't be HU."""
     found = spectrum(voxels)
     lowest, highest = found.lowest, found.highest
@@ -88,7 +90,8 @@ def check_values(voxels: np.ndarray) -> list[str]:
         )
     doubts = check_spectrum(found)
     if lowest > LUNG_AND_AIR:
-        doubts.append(f"{told}: there is no air in the volume; are they Hounsfield units?")
+        text = f"{told}: there is no air in the volume; are they Hounsfield units?"
+        doubts.append(StudyWarning("air-absent", text, {"lowest_hu": lowest, "highest_hu": highest}))
     return doubts
 
 
@@ -100,7 +103,7 @@ def slice_axis(volume: CTVolume) -> int:
     return min(range(3), key=lambda axis: (round(unlike[axis], 2), -upright[axis]))
 
 
-def _resolution_warnings(volume: CTVolume) -> list[str]:
+def _resolution_warnings(volume: CTVolume) -> list[StudyWarning]:
     axis = slice_axis(volume)
     between = float(volume.spacing[axis])
     pixel = float(max(volume.spacing[other] for other in range(3) if other != axis))
@@ -108,9 +111,12 @@ def _resolution_warnings(volume: CTVolume) -> list[str]:
     height = float(volume.shape[upright] * volume.spacing[upright])
     warnings = []
     if between > THICK_SLICES:
-        warnings.append(f"The slices are {between:.1f} mm apart; above {THICK_SLICES:.0f} mm fine fractures are lost.")
+        text = f"The slices are {between:.1f} mm apart; above {THICK_SLICES:.0f} mm fine fractures are lost."
+        warnings.append(StudyWarning("spacing-thick", text, {"spacing_mm": between, "limit_mm": THICK_SLICES}))
     if pixel > COARSE_PIXELS:
-        warnings.append(f"The pixels are {pixel:.1f} mm wide; above {COARSE_PIXELS:.1f} mm fine fractures are lost.")
+        text = f"The pixels are {pixel:.1f} mm wide; above {COARSE_PIXELS:.1f} mm fine fractures are lost."
+        warnings.append(StudyWarning("pixels-coarse", text, {"pixel_mm": pixel, "limit_mm": COARSE_PIXELS}))
     if height < SHORT_STACK:
-        warnings.append(f"The scan is only {height:.0f} mm high: it can't hold the whole cervical spine.")
+        text = f"The scan is only {height:.0f} mm high: it can't hold the whole cervical spine."
+        warnings.append(StudyWarning("scan-short", text, {"height_mm": height, "limit_mm": SHORT_STACK}))
     return warnings

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
+from ..study_warning import StudyWarning
 from .dicom_headers import Frame
 
 MOST = 0.75  # of the slices make a rule that others are held against
@@ -129,7 +130,7 @@ def check_intercepts(voxels: np.ndarray, frames: Sequence[Frame]) -> None:
             )
 
 
-def rescale_warning(frames: Sequence[Frame]) -> list[str]:
+def rescale_warning(frames: Sequence[Frame]) -> list[StudyWarning]:
     """A sentence on single slices whose rescale is not that of the series; [] where every slice may have its own."""
     rescales = [(frame.slope, frame.intercept) for frame in frames]
     usual, count = Counter(rescales).most_common(1)[0]
@@ -138,10 +139,11 @@ def rescale_warning(frames: Sequence[Frame]) -> list[str]:
     odd = [frame for frame, rescale in zip(frames, rescales, strict=True) if rescale != usual]
     first = odd[0]
     which = f"1 slice ({first.where})" if len(odd) == 1 else f"{len(odd)} slices ({first.where} and others)"
-    return [
+    text = (
         f"The rescale of {which} differs from that of the others (intercept {_figure(first.intercept)} against "
         f"{_figure(usual[1])}, slope {_figure(first.slope)} against {_figure(usual[0])}): read as each says."
-    ]
+    )
+    return [StudyWarning("rescale-differs", text, {"slices": len(odd)})]
 
 
 def _figure(value: float | None) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
+from ..study_warning import StudyWarning
 from .dicom_headers import Frame
 from .dicom_kernels import kernel_kind
 from .dicom_series import Stack, arrange
@@ -89,7 +90,7 @@ def candidates(groups: Sequence[list[Frame]]) -> list[Candidate]:
     return found
 
 
-def choose(found: Sequence[Candidate], series: str | None) -> tuple[Candidate, list[str]]:
+def choose(found: Sequence[Candidate], series: str | None) -> tuple[Candidate, list[StudyWarning]]:
     """The series to read, with a warning where it was chosen among several.
 
     series: its UID or number, or None for the clear one. Raises InputError with the list of all series
@@ -125,7 +126,8 @@ def choose(found: Sequence[Candidate], series: str | None) -> tuple[Candidate, l
     if len(usable) == 1:
         # Reports, localizers and captures beside it are usual, but another CT is worth a word.
         rest = [c for c in found if c.stack is None and c.summary.modality == "CT"]
-        return usable[0], [f"Series {usable[0].summary} was read; the others can't be."] if rest else []
+        text = f"Series {usable[0].summary} was read; the others can't be."
+        return usable[0], [StudyWarning("other-series-unreadable", text, {"unreadable": len(rest)})] if rest else []
     if len({(c.frames[0].file.patient_id, c.frames[0].file.study_uid) for c in usable}) > 1:
         raise InputError(
             "There are several patients or studies here.",
@@ -137,10 +139,11 @@ def choose(found: Sequence[Candidate], series: str | None) -> tuple[Candidate, l
             "There are several CT series, and none was chosen.",
             advice=f"Choose one with --series, by UID or number ({_numbers(usable)}):\n{listing}",
         )
-    return chosen, [
+    text = (
         f"Of {len(usable)} CT series this one was read: {chosen.summary}. "
         "Another is chosen with --series UID or number."
-    ]
+    )
+    return chosen, [StudyWarning("series-chosen", text, {"series": len(usable), "uid": chosen.summary.uid})]
 
 
 def _numbers(usable: Sequence[Candidate]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..study_warning import StudyWarning
 from .dicom_headers import Frame, quiet_pydicom
 
 
@@ -24,7 +25,7 @@ def without_repeats(frames: Sequence[Frame]) -> list[Frame]:
     return once
 
 
-def without_copies(frames: list[Frame], places: np.ndarray) -> tuple[list[Frame], list[str]]:
+def without_copies(frames: list[Frame], places: np.ndarray) -> tuple[list[Frame], list[StudyWarning]]:
     """The frames without exact copies of others at the same place, and a sentence on how many there were.
 
     places: [n] the number of each frame's place. Only pixels of images that share one are read, and none further
@@ -41,10 +42,11 @@ def without_copies(frames: list[Frame], places: np.ndarray) -> tuple[list[Frame]
     if not dropped:
         return frames, []
     copies = "1 image is an exact copy" if len(dropped) == 1 else f"{len(dropped)} images are exact copies"
-    return [frame for number, frame in enumerate(frames) if number not in dropped], [
-        f"{copies} of another at the same place, under a new identifier: each place was read once "
-        f"({len(frames) - len(dropped)} slices)."
-    ]
+    left = [frame for number, frame in enumerate(frames) if number not in dropped]
+    text = (
+        f"{copies} of another at the same place, under a new identifier: each place was read once ({len(left)} slices)."
+    )
+    return left, [StudyWarning("copies-left-out", text, {"left_out": len(dropped), "read": len(left)})]
 
 
 def _digest(frame: Frame) -> bytes:

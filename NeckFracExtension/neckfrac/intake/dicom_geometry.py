@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..progress import Progress
+from ..study_warning import SLICES_TILTED, SLICES_UNEVEN, StudyWarning
 from ..volume import CTVolume, Gap
 from .checks import MOST_VOXELS
 
@@ -24,6 +25,7 @@ SAME_PLACE = 0.02  # mm; slices closer than this are images of one place
 # routinely scanned with: a bridge of that length loses no more than such slices do), and never above 10 mm:
 # bodies of C3...C7 are about 11 to 15 mm high, so a longer gap could hide most of one.
 GAP_FACTOR, ROUTINE_GAP, LARGEST_GAP = 3.0, 5.0, 10.0  # -, mm, mm
+OF_GEOMETRY = frozenset((SLICES_TILTED, SLICES_UNEVEN))  # codes of what a stack's geometry warns of
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,20 +73,23 @@ class StackGeometry:
                 found.append(Gap(tuple(point.tolist()), tuple(normal.tolist()), float(above - below - self.step)))
         return tuple(found)
 
-    def warnings(self) -> list[str]:
-        """What is resampled, in words."""
+    def warnings(self) -> list[StudyWarning]:
+        """What is resampled; their codes are `OF_GEOMETRY`."""
         found = []
         if self.tilted:
-            found.append(
+            text = (
                 f"The slices are shifted against each other (gantry tilt {self.tilt:.1f}°): "
                 "they were resampled to their true places."
             )
+            found.append(StudyWarning(SLICES_TILTED, text, {"tilt_degrees": self.tilt}))
         if self.uneven:
             gaps = np.diff(self.distances)
-            found.append(
+            text = (
                 f"The slices are unevenly spaced ({gaps.min():.2f} to {gaps.max():.2f} mm): "
                 f"they were resampled every {self.step:.2f} mm. What lies in a wide gap is interpolated."
             )
+            apart = {"least_mm": gaps.min(), "most_mm": gaps.max(), "resampled_mm": self.step}
+            found.append(StudyWarning(SLICES_UNEVEN, text, apart))
         return found
 
 
@@ -218,7 +223,7 @@ def _shifted(voxels: np.ndarray, shift: np.ndarray, shape: tuple[int, int]) -> n
     return moved
 
 
-def upright(volume: CTVolume, progress: Progress) -> tuple[CTVolume, list[str]]:
+def upright(volume: CTVolume, progress: Progress) -> tuple[CTVolume, list[StudyWarning]]:
     """A volume whose slices are sheared (its affine is not orthogonal), on an orthonormal grid, with warnings.
 
     Volumes with an orthogonal affine are returned as they are. Raises InputError when row and column of a

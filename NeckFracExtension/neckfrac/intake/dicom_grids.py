@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import InputError
+from ..study_warning import StudyWarning
 from .dicom_geometry import normal_of
 from .dicom_headers import Frame
 
@@ -22,7 +23,7 @@ def few(odd: int, total: int) -> bool:
     return odd <= max(1, total // 20) and total >= 6 * odd
 
 
-def one_grid(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
+def one_grid(frames: Sequence[Frame]) -> tuple[list[Frame], list[StudyWarning]]:
     """The frames of one orientation, size and pixel spacing; which others were left out, in words.
 
     Axial ones go before reformats. Raises InputError where images of another size or spacing are slices that the
@@ -55,10 +56,11 @@ def one_grid(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
     what = "1 image of another size or pixel spacing was"
     if len(others) > 1:
         what = f"{len(others)} images of other sizes or pixel spacings were"
-    warnings.append(
+    text = (
         f"{what} left out of the series: the {len(kept)} slices of {file.rows} x {file.columns} pixels and "
         f"{kept[0].spacing[0]:.3g} mm were read, the most that are alike."
     )
+    warnings.append(StudyWarning("other-grid-left-out", text, {"left_out": len(others), "read": len(kept)}))
     return kept, warnings
 
 
@@ -82,17 +84,18 @@ def _main(frames: Sequence[Frame], groups: list[list[int]]) -> list[int]:
     return best if len(best) >= max(SHARE * len(largest), SMALLEST) else largest
 
 
-def _left_out(frames: Sequence[Frame], chosen: list[int], groups: list[list[int]]) -> str:
+def _left_out(frames: Sequence[Frame], chosen: list[int], groups: list[list[int]]) -> StudyWarning:
     others = [group for group in groups if group is not chosen]
     count = sum(map(len, others))
     kinds = sorted({_plane(frames[group[0]]) for group in others})
     read = _plane(frames[chosen[0]])
     reason = "axial ones are what is analysed" if read == "axial" else "they are the most"
     what = f"{count} image that is" if count == 1 else f"{count} images that are"
-    return (
+    text = (
         f"The series holds {what} not parallel to its slices ({', '.join(kinds)}; a localizer or reformat): "
         f"the {len(chosen)} {read} slices were read, as {reason}; {count} left out."
     )
+    return StudyWarning("not-parallel-left-out", text, {"left_out": count, "read": len(chosen)})
 
 
 def _plane(frame: Frame) -> str:

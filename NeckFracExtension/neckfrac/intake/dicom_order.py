@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..study_warning import StudyWarning
 from .dicom_geometry import SAME_PLACE, normal_of
 from .dicom_grids import few
 from .dicom_headers import Frame
@@ -16,7 +17,7 @@ ALIKE = 0.1  # of the usual distance
 FEWEST = 6  # slices that show a line
 
 
-def in_line(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
+def in_line(frames: Sequence[Frame]) -> tuple[list[Frame], list[StudyWarning]]:
     """The slices (at different places) without single ones far beside the others, or squeezed in between two.
 
     A gantry's tilt shifts all slices alike, and keeps them. Where many lie out of line, all are kept. What was left
@@ -29,7 +30,7 @@ def in_line(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
     return frames, warnings + more
 
 
-def _without_shifted(frames: list[Frame]) -> tuple[list[Frame], list[str]]:
+def _without_shifted(frames: list[Frame]) -> tuple[list[Frame], list[StudyWarning]]:
     positions = np.array([frame.position for frame in frames])
     rows = np.array(frames[0].orientation).reshape(2, 3)
     along, across = positions @ normal_of(frames[0].orientation), positions @ rows.T
@@ -44,13 +45,15 @@ def _without_shifted(frames: list[Frame]) -> tuple[list[Frame], list[str]]:
     if not count or not few(count, len(frames)):
         return frames, []
     what = "1 slice that says it lies" if count == 1 else f"{count} slices that say they lie"
-    return [frame for frame, out in zip(frames, wrong, strict=True) if not out], [
+    text = (
         f"{what} up to {away.max():.4g} mm beside its neighbours (Image Position) was left out: such a place is a "
         "mistake. The gap is filled from the slices next to it."
-    ]
+    )
+    kept = [frame for frame, out in zip(frames, wrong, strict=True) if not out]
+    return kept, [StudyWarning("slice-beside-left-out", text, {"left_out": count, "beside_mm": away.max()})]
 
 
-def _without_squeezed(frames: list[Frame]) -> tuple[list[Frame], list[str]]:
+def _without_squeezed(frames: list[Frame]) -> tuple[list[Frame], list[StudyWarning]]:
     along = np.array([frame.position for frame in frames]) @ normal_of(frames[0].orientation)
     order = np.argsort(along, kind="stable")
     gaps = np.diff(along[order])
@@ -63,7 +66,9 @@ def _without_squeezed(frames: list[Frame]) -> tuple[list[Frame], list[str]]:
     if not len(wrong) or not few(len(wrong), len(frames)):
         return frames, []
     what = "1 slice that says it lies" if len(wrong) == 1 else f"{len(wrong)} slices that say they lie"
-    return [frame for number, frame in enumerate(frames) if number not in set(wrong.tolist())], [
+    text = (
         f"{what} between two others, which are as far apart as all are ({usual:.2f} mm), was left out: "
         "such a place (Image Position) is a mistake, or the slice is of another scan."
-    ]
+    )
+    kept = [frame for number, frame in enumerate(frames) if number not in set(wrong.tolist())]
+    return kept, [StudyWarning("slice-between-left-out", text, {"left_out": len(wrong), "spacing_mm": usual})]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..study_warning import StudyWarning
 from .dicom_geometry import normal_of
 from .dicom_headers import Frame
 
@@ -21,7 +22,7 @@ TURNED = np.cos(np.radians(60))  # beyond this the image is another way up, not 
 SIDES = (("right", "left"), ("front", "back"), ("feet", "head"))
 
 
-def orientation_warnings(frames: Sequence[Frame]) -> list[str]:
+def orientation_warnings(frames: Sequence[Frame]) -> list[StudyWarning]:
     """A sentence where axial images lie otherwise than the patient position says; [] where nothing contradicts.
 
     Scanners show the table below and, head first, the slices as seen from the feet. What is stored otherwise was
@@ -35,15 +36,17 @@ def orientation_warnings(frames: Sequence[Frame]) -> list[str]:
     (down, lies), column = side, np.array(frames[0].orientation[3:])
     if column @ np.array(down) < TURNED:
         axis = int(np.abs(column).argmax())
-        return [
+        text = (
             f"The orientation looks wrong: the patient lies {lies} (Patient Position {position}), but the images' "
             f"lower edge is the patient's {SIDES[axis][int(column[axis] > 0)]} (Image Orientation). "
             "It was read as the image orientation says; check left and right, front and back."
-        ]
+        )
+        return [StudyWarning("patient-position-contradicted", text, {"patient_position": position})]
     if position[:2] == "HF" and normal[2] < 0:
-        return [
+        text = (
             f"The orientation looks wrong: with the head first (Patient Position {position}) slices are seen from the "
             "feet, but these are mirrored (Image Orientation). They were read as the image orientation says; "
             "check left and right."
-        ]
+        )
+        return [StudyWarning("patient-position-contradicted", text, {"patient_position": position})]
     return []

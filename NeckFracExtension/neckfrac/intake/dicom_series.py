@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
+from ..study_warning import StudyWarning
 from .dicom_agreement import rescale_warning
 from .dicom_copies import without_repeats
 from .dicom_geometry import StackGeometry, stack_geometry
@@ -29,7 +30,7 @@ class Stack:
 
     frames: tuple[Frame, ...]
     geometry: StackGeometry
-    warnings: tuple[str, ...]
+    warnings: tuple[StudyWarning, ...]
 
 
 def group_series(frames: Sequence[Frame]) -> list[list[Frame]]:
@@ -93,43 +94,48 @@ def arrange(frames: Sequence[Frame]) -> Stack:
     return Stack(tuple(frames[number] for number in geometry.order), geometry, tuple(warnings))
 
 
-def _without_repeats(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
+def _without_repeats(frames: Sequence[Frame]) -> tuple[list[Frame], list[StudyWarning]]:
     return without_repeats(frames), []
 
 
-def _warnings(frames: Sequence[Frame]) -> list[str]:
-    """What limits the reading of the slices that are read, in words."""
+def _warnings(frames: Sequence[Frame]) -> list[StudyWarning]:
+    """What limits the reading of the slices that are read."""
     warnings = surplus_warning(frames)
     if frames[0].file.photometric == "MONOCHROME1":
-        warnings.append("The series is stored for inverted display (MONOCHROME1); its values were read as HU.")
+        text = "The series is stored for inverted display (MONOCHROME1); its values were read as HU."
+        warnings.append(StudyWarning("inverted-display", text))
     if any(frame.slope is None or frame.intercept is None for frame in frames):
-        warnings.append(
+        text = (
             "The series does not say how its values become HU (no rescale slope or intercept): they were taken as HU."
         )
+        warnings.append(StudyWarning("rescale-absent", text))
     units = sorted({frame.rescale_type for frame in frames if likely_hounsfield(frame.rescale_type)})
     if units:
-        warnings.append(
+        text = (
             f"The series says that its values are in the unit {', '.join(units)}, not HU: they were read as HU, "
             "which they look like."
         )
+        warnings.append(StudyWarning("rescale-unit", text, {"units": units}))
     if any(frame.file.lossy for frame in frames):
-        warnings.append("The series was compressed with loss: fine fracture lines may be gone.")
+        text = "The series was compressed with loss: fine fracture lines may be gone."
+        warnings.append(StudyWarning("compressed-with-loss", text))
     return warnings + rescale_warning(frames) + orientation_warnings(frames)
 
 
-def _spacing_warning(frames: Sequence[Frame], geometry: StackGeometry) -> list[str]:
+def _spacing_warning(frames: Sequence[Frame], geometry: StackGeometry) -> list[StudyWarning]:
     """A sentence where the headers say another distance between slices than their places have."""
     said = {abs(frame.file.slice_spacing) for frame in frames if frame.file.slice_spacing}
     gaps = np.diff(geometry.distances)
     if not said or any(np.abs(gaps - spacing).min() <= SPACING_ALIKE * spacing for spacing in said):
         return []
-    return [
+    text = (
         f"The headers say that slices are {min(said):.2f} mm apart (Spacing Between Slices), but their places lie "
         f"{geometry.step:.2f} mm apart: the places were used. Slices may be missing, or two scans mixed."
-    ]
+    )
+    return [StudyWarning("spacing-contradicted", text, {"said_mm": min(said), "found_mm": geometry.step})]
 
 
-def _only_slices(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
+def _only_slices(frames: Sequence[Frame]) -> tuple[list[Frame], list[StudyWarning]]:
     """The CT slices among a series' frames, without localizers and captures."""
     where = frames[0].file.path
     if all(frame.file.sop_class.startswith(SECONDARY_CAPTURE) for frame in frames):
@@ -147,12 +153,13 @@ def _only_slices(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
     if all(localizers):
         raise InputError("The series is a localizer (scout) only.", where=where, advice=GIVE_CT)
     if any(localizers):
-        warnings.append(f"{sum(localizers)} localizer image(s) of the series were left out.")
+        text = f"{sum(localizers)} localizer image(s) of the series were left out."
+        warnings.append(StudyWarning("localizers-left-out", text, {"left_out": sum(localizers)}))
         slices = [f for f, localizer in zip(slices, localizers, strict=True) if not localizer]
     return slices, warnings
 
 
-def _others_warning(frames: Sequence[Frame], slices: Sequence[Frame]) -> list[str]:
+def _others_warning(frames: Sequence[Frame], slices: Sequence[Frame]) -> list[StudyWarning]:
     """A sentence on a series' images that are no CT slices; objects without an image need none."""
     kept = set(map(id, slices))
     others = [frame for frame in frames if frame.file.rows and id(frame) not in kept]
@@ -162,4 +169,5 @@ def _others_warning(frames: Sequence[Frame], slices: Sequence[Frame]) -> list[st
     captures = any(f.file.sop_class.startswith(SECONDARY_CAPTURE) for f in others)
     said = [f"modality {', '.join(sorted(kinds))}"] * bool(kinds) + ["secondary capture"] * captures
     count = f"{len(others)} image{'s are' if len(others) > 1 else ' is'}"
-    return [f"{count} no CT slice by the header ({'; '.join(said)}) and left out of the series."]
+    text = f"{count} no CT slice by the header ({'; '.join(said)}) and left out of the series."
+    return [StudyWarning("series-image-left-out", text, {"left_out": len(others)})]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from ..errors import InputError
+from ..study_warning import StudyWarning
 from .checks import MOST_VOXELS
 from .dicom_geometry import valid_orientation
 from .dicom_grids import few
@@ -23,7 +24,7 @@ GIVE_CT = "Give a CT series of the neck with its axial slices."
 ORIGINAL_HEADER = "Export it from the archive with its original header."
 
 
-def sound_images(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
+def sound_images(frames: Sequence[Frame]) -> tuple[list[Frame], list[StudyWarning]]:
     """The frames that can be slices in HU. A stray image that can't is left out, in words; many raise InputError.
 
     Raises InputError also for a single image whose header contradicts its pixel data: another slice's may too.
@@ -49,7 +50,10 @@ def sound_images(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
     if not few(len(faulty), len(frames)):
         raise next(iter(faulty.values()))
     reasons = Counter(fault.what for fault in faulty.values())
-    warnings = [f"{_images(count)} left out of the series. {what}" for what, count in reasons.items()]
+    warnings = [
+        StudyWarning("faulty-images-left-out", f"{_images(count)} left out of the series. {what}", {"left_out": count})
+        for what, count in reasons.items()
+    ]
     return [frame for number, frame in enumerate(frames) if number not in faulty], warnings
 
 
@@ -104,15 +108,16 @@ def _frames_held(file: FileHeader, bytes_a_frame: int) -> int:
     return file.pixel_bytes // max(bytes_a_frame, 1)
 
 
-def surplus_warning(frames: Sequence[Frame]) -> list[str]:
+def surplus_warning(frames: Sequence[Frame]) -> list[StudyWarning]:
     """A sentence where pixel data are longer than they need to be, though by less than a row or column of pixels."""
     longer = {f.file.path for f in frames if f.file.pixel_bytes is not None and _surplus(f.file) > 1}
     if not longer:
         return []
-    return [
+    text = (
         f"The pixel data of {len(longer)} slices are some bytes longer than their size says: "
         "they were read as the size says."
-    ]
+    )
+    return [StudyWarning("pixel-data-longer", text, {"files": len(longer)})]
 
 
 def _surplus(file: FileHeader) -> int:

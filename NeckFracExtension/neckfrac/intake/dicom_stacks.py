@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
+from ..study_warning import StudyWarning
 from .dicom_copies import without_copies
 from .dicom_geometry import SAME_PLACE, normal_of
 from .dicom_headers import Frame
@@ -31,7 +32,7 @@ APART = 1.0  # mm in their plane; images of one stack that the table's motion sh
 _SEPARATELY = "Export the series' phases or reconstructions separately."
 
 
-def one_stack(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
+def one_stack(frames: Sequence[Frame]) -> tuple[list[Frame], list[StudyWarning]]:
     """One image for each place of parallel slices of one size, and what was left out, in words.
 
     Raises InputError when all images show one place, or several share one and nothing tells which belong together.
@@ -43,7 +44,7 @@ def one_stack(frames: Sequence[Frame]) -> tuple[list[Frame], list[str]]:
             where=f"{frames[0].where} and {frames[1].where}",
             advice="Give a series that covers the neck.",
         )
-    warnings: list[str] = []
+    warnings: list[StudyWarning] = []
     for partition in _PARTITIONS:
         frames, more = partition(frames)
         warnings += more
@@ -186,7 +187,7 @@ def _natural(value: str) -> tuple:
 
 def _resolve(
     frames: list[Frame], groups: list[_Group], name: str, *, join: bool = True
-) -> tuple[list[Frame], list[str]]:
+) -> tuple[list[Frame], list[StudyWarning]]:
     """Of groups that compete the best one and all that follow it along the patient; what was left out, in words.
 
     join: whether groups that do not compete are parts of one scan. Without any that compete all frames are kept.
@@ -218,8 +219,8 @@ def _resolve(
     if not lost:
         return frames, []
     left = sorted(set(range(len(frames))) - set(lost))
-    text = _said(frames, name, rivals, why, len(kept), len(left), len(lost), trimmed)
-    return [frames[number] for number in left], [text]
+    said = _said(frames, name, rivals, why, len(kept), len(left), len(lost), trimmed)
+    return [frames[number] for number in left], [said]
 
 
 def _free(places: np.ndarray, taken: np.ndarray) -> np.ndarray:
@@ -232,7 +233,8 @@ def _free(places: np.ndarray, taken: np.ndarray) -> np.ndarray:
     return away > np.where(inside, max(BESIDE * _step(taken), SAME_PLACE), max(outside, SAME_PLACE))
 
 
-def _said(frames, name, rivals, why, kept: int, read: int, lost: int, trimmed: int) -> str:
+def _said(frames, name, rivals, why, kept: int, read: int, lost: int, trimmed: int) -> StudyWarning:
+    figures = {"by": name, "read": read, "left_out": lost}
     if rivals:
         chosen, other = rivals[0]
         values = list(dict.fromkeys(group.value for _, group in rivals if group.value))
@@ -241,24 +243,27 @@ def _said(frames, name, rivals, why, kept: int, read: int, lost: int, trimmed: i
             listed = ", ".join(values[:MOST_NAMED]) + (" and others" if len(values) > MOST_NAMED else "")
             count += f" ({chosen.value} against {listed})"
         which = why(chosen, other)
-        return (
+        text = (
             f"The series holds {count}: {which} was read ({read} slices), so that they are not mixed; "
             f"{lost} images were left out."
         )
+        return StudyWarning("stacks-separated", text, figures | {"stacks": len(rivals) + 1})
     if trimmed:
-        return (
+        text = (
             f"The series is put together of {kept} parts ({name}) that overlap: all places were read "
             f"({read} slices), where they overlap those of one part; {lost} images were left out."
         )
-    return (
+        return StudyWarning("parts-overlap", text, figures | {"parts": kept})
+    text = (
         f"The series holds images that lie between its slices and differ from them in {name}: "
         f"{lost} images were left out, {read} slices were read."
     )
+    return StudyWarning("images-between-left-out", text, figures)
 
 
-def _by_marks(frames: list[Frame]) -> tuple[list[Frame], list[str]]:
+def _by_marks(frames: list[Frame]) -> tuple[list[Frame], list[StudyWarning]]:
     """Taken apart by what the headers say of acquisition and reconstruction."""
-    warnings: list[str] = []
+    warnings: list[StudyWarning] = []
     for number, name in enumerate(NAMES):
         values = [frame.marks[number] if frame.marks else "" for frame in frames]
         if len(set(values)) < 2:
@@ -269,7 +274,7 @@ def _by_marks(frames: list[Frame]) -> tuple[list[Frame], list[str]]:
     return frames, warnings
 
 
-def _by_centre(frames: list[Frame]) -> tuple[list[Frame], list[str]]:
+def _by_centre(frames: list[Frame]) -> tuple[list[Frame], list[StudyWarning]]:
     """Taken apart by where the images lie in their plane, as reconstructions of two centres do."""
     across = np.array([frame.position for frame in frames]) @ np.array(frames[0].orientation).reshape(2, 3).T
     clusters = [_place_numbers(axis, APART) for axis in across.T]
@@ -280,7 +285,7 @@ def _by_centre(frames: list[Frame]) -> tuple[list[Frame], list[str]]:
 def _by_sweeps(name: str, value: Callable[[Frame], float | None]) -> Callable:
     """Taken apart by an order: each time that it runs through the places anew, another stack begins."""
 
-    def partition(frames: list[Frame]) -> tuple[list[Frame], list[str]]:
+    def partition(frames: list[Frame]) -> tuple[list[Frame], list[StudyWarning]]:
         values = [value(frame) for frame in frames]
         if None in values or len(set(values)) < 2:
             return frames, []
@@ -320,7 +325,7 @@ def _sweep_numbers(moves: np.ndarray) -> np.ndarray:
     return np.array(numbers)
 
 
-def _interleaved(frames: list[Frame]) -> tuple[list[Frame], list[str]]:
+def _interleaved(frames: list[Frame]) -> tuple[list[Frame], list[StudyWarning]]:
     """Every second slice where distances alternate between two values, as those of two stacks beside each other do."""
     along = _along(frames)
     order = np.argsort(along, kind="stable")
@@ -334,18 +339,20 @@ def _interleaved(frames: list[Frame]) -> tuple[list[Frame], list[str]]:
     if narrow > BESIDE * wide or alike.mean() < 0.9:
         return frames, []
     left = sorted(order[::2].tolist())
-    return [frames[number] for number in left], [
+    text = (
         f"The slices lie alternately {narrow:.2f} and {wide:.2f} mm apart, as two stacks in one place do, and nothing "
         f"else tells them apart: every second slice was read ({len(left)} slices), so that they are not mixed; "
         f"{len(frames) - len(left)} images were left out."
-    ]
+    )
+    figures = {"read": len(left), "left_out": len(frames) - len(left), "apart_mm": [narrow, wide]}
+    return [frames[number] for number in left], [StudyWarning("stacks-interleaved", text, figures)]
 
 
-def _without_copies(frames: list[Frame]) -> tuple[list[Frame], list[str]]:
+def _without_copies(frames: list[Frame]) -> tuple[list[Frame], list[StudyWarning]]:
     return without_copies(frames, _place_numbers(_along(frames)))
 
 
-def _first_in_time(frames: list[Frame]) -> tuple[list[Frame], list[str]]:
+def _first_in_time(frames: list[Frame]) -> tuple[list[Frame], list[StudyWarning]]:
     """Where every place has as many images, that of each which was acquired, or else made, first."""
     places = _place_numbers(_along(frames))
     counts = np.bincount(places)
@@ -361,14 +368,16 @@ def _first_in_time(frames: list[Frame]) -> tuple[list[Frame], list[str]]:
         ranked = np.array(times)[order].reshape(-1, counts[0])
         if (np.diff(ranked, axis=1) > 0).all():
             left = sorted(order[:: counts[0]].tolist())
-            return [frames[number] for number in left], [
+            text = (
                 f"The series holds {counts[0]} images of every place, told apart by {name}: the first of each was "
                 f"read ({len(left)} slices), {len(frames) - len(left)} images were left out."
-            ]
+            )
+            figures = {"by": name, "read": len(left), "left_out": len(frames) - len(left)}
+            return [frames[number] for number in left], [StudyWarning("places-repeated", text, figures)]
     return frames, []
 
 
-def _first_by_number(frames: list[Frame]) -> tuple[list[Frame], list[str]]:
+def _first_by_number(frames: list[Frame]) -> tuple[list[Frame], list[StudyWarning]]:
     """The first of stacks that follow each other by instance number, each with one image of every place."""
     places = _place_numbers(_along(frames))
     count = int(places.max()) + 1
@@ -378,10 +387,12 @@ def _first_by_number(frames: list[Frame]) -> tuple[list[Frame], list[str]]:
     blocks = [order[start : start + count] for start in range(0, len(order), count)]
     if any(len(set(places[block])) != count for block in blocks):
         return frames, []
-    return [frames[n] for n in blocks[0]], [
+    text = (
         f"The series holds {len(blocks)} images of every place, told apart by their numbers: the first stack was read "
         f"({count} slices), {len(frames) - count} images were left out."
-    ]
+    )
+    figures = {"by": "numbers", "read": count, "left_out": len(frames) - count}
+    return [frames[n] for n in blocks[0]], [StudyWarning("places-repeated", text, figures)]
 
 
 def _refuse_shared_place(frames: list[Frame]) -> None:
@@ -396,7 +407,7 @@ def _refuse_shared_place(frames: list[Frame]) -> None:
 
 
 # From what a header says outright to what only the slices' order shows.
-_PARTITIONS: tuple[Callable[[list[Frame]], tuple[list[Frame], list[str]]], ...] = (
+_PARTITIONS: tuple[Callable[[list[Frame]], tuple[list[Frame], list[StudyWarning]]], ...] = (
     _by_marks,
     _without_copies,
     _by_centre,

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import InputError, first_line
 from ..progress import Progress
+from ..study_warning import StudyWarning
 from ..volume import CTVolume
 from .checks import MOST_VOXELS, check_values
 from .dicom_geometry import upright
@@ -40,7 +41,7 @@ def file_format(path: Path) -> str:
     return next((kind for ending, kind in FORMATS.items() if name.endswith(ending)), "")
 
 
-def read_file(path: Path, progress: Progress) -> tuple[CTVolume, list[str]]:
+def read_file(path: Path, progress: Progress) -> tuple[CTVolume, list[StudyWarning]]:
     """The CT (int16 HU, at least -1024, on its stored axes) and warnings about its geometry and values.
 
     Raises InputError for a file that is truncated or corrupt, no 3D volume of single values, holds NaN, does not
@@ -61,7 +62,7 @@ def read_file(path: Path, progress: Progress) -> tuple[CTVolume, list[str]]:
     return volume, warnings + sheared
 
 
-def read_stored(path: Path, progress: Progress) -> tuple[CTVolume, list[str]]:
+def read_stored(path: Path, progress: Progress) -> tuple[CTVolume, list[StudyWarning]]:
     """The file's values as they are, with its affine (which may be sheared), and warnings about its geometry.
 
     Raises InputError for a file that is truncated or corrupt, no 3D volume of single values, holds NaN, or does not
@@ -94,7 +95,9 @@ def read_stored(path: Path, progress: Progress) -> tuple[CTVolume, list[str]]:
         )
     row, column = (axis / np.linalg.norm(axis) for axis in affine[:3, :2].T)
     if ROUNDING_SHEAR < abs(row @ column) < 0.01:  # beyond, `upright` refuses it
-        warnings.append(f"Rows and columns are {np.degrees(np.arccos(row @ column)):.2f}°, not 90°, apart.")
+        apart = float(np.degrees(np.arccos(row @ column)))
+        text = f"Rows and columns are {apart:.2f}°, not 90°, apart."
+        warnings.append(StudyWarning("axes-not-perpendicular", text, {"degrees": apart}))
     return volume, warnings
 
 
@@ -139,7 +142,7 @@ def _check_shape(path: Path, shape: tuple[int, ...], voxels: int) -> None:
         )
 
 
-def _read_nifti(path: Path, _: str, progress: Progress) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _read_nifti(path: Path, _: str, progress: Progress) -> tuple[np.ndarray, np.ndarray, list[StudyWarning]]:
     """Values, affine and warnings of a NIfTI file.
 
     Not by SimpleITK: it reads missing data as zeros and NaN as 0 HU, adds the intercept of a slope of 0, and takes
@@ -155,7 +158,7 @@ def _read_nifti(path: Path, _: str, progress: Progress) -> tuple[np.ndarray, np.
     return header.scaled(voxels), affine, warnings + longer
 
 
-def _read_text(path: Path, kind: str, progress: Progress) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _read_text(path: Path, kind: str, progress: Progress) -> tuple[np.ndarray, np.ndarray, list[StudyWarning]]:
     """Values, affine and warnings of an NRRD or MetaImage file: its place as SimpleITK understands it.
 
     Its bytes not by SimpleITK, which passes over wrong checksums. Voxels written as text are read by it.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
+from ..study_warning import StudyWarning
 
 LOWEST, HIGHEST, BIN = -4000, 8000, 10  # HU; what lies beyond is counted at the ends
 SMOOTHING = 2.0  # bins (standard deviation); noise leaves no peaks of its own
@@ -92,7 +93,7 @@ def spectrum(voxels: np.ndarray) -> Spectrum:
                     highest_count / max(total, 1))  # fmt: skip
 
 
-def check_spectrum(found: Spectrum) -> list[str]:
+def check_spectrum(found: Spectrum) -> list[StudyWarning]:
     """Warnings on values that may be no HU. Raises InputError for what can't be."""
     if found.highest > PADDING_FROM and found.at_highest > MOST_PADDING:
         raise InputError(
@@ -132,15 +133,17 @@ def check_spectrum(found: Spectrum) -> list[str]:
         )
     warnings = []
     if abs(tissue) > TISSUE_DOUBT:
-        warnings.append(f"Soft tissue lies near {tissue} HU instead of 0: are these Hounsfield units?")
+        text = f"Soft tissue lies near {tissue} HU instead of 0: are these Hounsfield units?"
+        warnings.append(StudyWarning("tissue-off-zero", text, {"tissue_hu": tissue}))
     if soft < LEAST_SOFT * body:
-        warnings.append(
+        text = (
             f"Only {100 * soft / body:.0f} % of what is no air has values of soft tissue: are these Hounsfield units?"
         )
+        warnings.append(StudyWarning("soft-tissue-scarce", text, {"share": soft / body}))
     return warnings + _apart_warnings(middles, smooth) + _rescaled_warnings(found) + _air_warnings(found)
 
 
-def _apart_warnings(middles: np.ndarray, smooth: np.ndarray) -> list[str]:
+def _apart_warnings(middles: np.ndarray, smooth: np.ndarray) -> list[StudyWarning]:
     """Peaks of fat and muscle that lie farther apart than those of HU do."""
     from scipy.signal import find_peaks
 
@@ -153,10 +156,11 @@ def _apart_warnings(middles: np.ndarray, smooth: np.ndarray) -> list[str]:
     apart = int(middles[peaks[1]] - middles[peaks[0]])
     if apart <= MOST_APART:
         return []
-    return [f"The peaks of fat and muscle lie {apart} HU apart instead of about 150: the scale is wrong."]
+    text = f"The peaks of fat and muscle lie {apart} HU apart instead of about 150: the scale is wrong."
+    return [StudyWarning("tissue-peaks-apart", text, {"apart_hu": apart})]
 
 
-def _rescaled_warnings(found: Spectrum) -> list[str]:
+def _rescaled_warnings(found: Spectrum) -> list[StudyWarning]:
     """Values of soft tissue that are absent or doubled at even distances: whole HU were multiplied and rounded."""
     from scipy.ndimage import gaussian_filter1d
 
@@ -177,28 +181,32 @@ def _rescaled_warnings(found: Spectrum) -> list[str]:
         return []
     absent = float(np.mean(counts[counted] == 0))
     how = f"about {1 / (1 - absent):.2g}" if absent > 0.05 else "a factor"
-    return [
+    text = (
         f"Single values are absent or doubled at even distances: whole HU were multiplied by {how} and rounded; "
         "are these Hounsfield units?"
-    ]
+    )
+    return [StudyWarning("values-multiplied", text, {"share_absent": absent})]
 
 
-def _air_warnings(found: Spectrum) -> list[str]:
+def _air_warnings(found: Spectrum) -> list[StudyWarning]:
     """Air that is not near -1000 HU: the scale is another one."""
     low = np.array(found.counts[1 : AIR_TOO_LOW - LOWEST])
     # Single values are padding of several kinds; air has noise.
     low[np.argsort(low)[-3:]] = 0
     if low.sum() > LEAST_AIR * found.total:
-        return [AIR_LIES_LOW]
+        return [StudyWarning("air-too-low", AIR_LIES_LOW, {"limit_hu": AIR_TOO_LOW})]
     if AIR_TOO_DENSE < found.lowest < 2 * FAT and found.at_lowest > LEAST_AIR_VALUE:
-        return [f"Air lies at {found.lowest:.0f} HU instead of near -1000: the scale is wrong."]
+        text = f"Air lies at {found.lowest:.0f} HU instead of near -1000: the scale is wrong."
+        return [StudyWarning("air-too-dense", text, {"air_hu": found.lowest})]
     if -1250 <= found.lowest <= -800 and found.lowest != -1024:  # air without noise
         return []
     thin, air = found.share(LOWEST, THIN), found.share(LOWEST, AIR_TOO_DENSE)
     if thin > LEAST_AIR and air < 0.3 * thin:
-        return ["Air lies above -600 HU instead of near -1000: the scale is wrong."]
+        text = "Air lies above -600 HU instead of near -1000: the scale is wrong."
+        return [StudyWarning("air-too-dense", text, {"limit_hu": -600})]
     if found.share(LOWEST, FAT) == 0:
-        return ["Beside padding there is neither air nor fat in the volume: are these Hounsfield units?"]
+        text = "Beside padding there is neither air nor fat in the volume: are these Hounsfield units?"
+        return [StudyWarning("air-and-fat-absent", text)]
     return []
 
 

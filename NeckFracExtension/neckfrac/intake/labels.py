@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from ..anatomy import N_LEVELS
 from ..errors import InputError
 from ..progress import Progress
+from ..study_warning import StudyWarning
 from ..volume import CTVolume, to_image
 from .file_kinds import check_file_kind, check_name_is_text
 
@@ -54,7 +56,7 @@ def levels_of(labels: np.ndarray) -> np.ndarray:
     return np.where((labels >= 1) & (labels <= N_LEVELS), labels, 0).astype(np.uint8)
 
 
-def named_levels(labels: CTVolume) -> tuple[np.ndarray, list[str]]:
+def named_levels(labels: CTVolume) -> tuple[np.ndarray, list[StudyWarning]]:
     """Labels as uint8 1 to 7 for C1 to C7, in our numbers or in TotalSegmentator's, and what was made of them.
 
     TotalSegmentator's own 1 to 7 are organs, so its vertebrae go first; they are known by their order along the body,
@@ -67,14 +69,15 @@ def named_levels(labels: CTVolume) -> tuple[np.ndarray, list[str]]:
     if theirs and (len(theirs) > 1 or not ours):
         levels = _renamed(whole, {value: TOTALSEGMENTATOR_C1 + 1 - value for value in theirs})
         if _from_above(CTVolume(levels, labels.affine)):
-            return levels, [TAKEN]
+            return levels, [StudyWarning("labels-totalsegmentator", TAKEN)]
     if not ours:
         numbers = ", ".join(map(str, found[:12])) + (" and others" if len(found) > 12 else "") if found else "none"
         raise InputError(f"The labels hold none of C1 to C7 (their numbers: {numbers}).", advice=EXPECTED)
     levels = levels_of(whole)
     if _from_above(CTVolume(levels, labels.affine)):
         return levels, []
-    return levels, ["The labels 1 to 7 do not follow each other from the head down: are they C1 to C7?"]
+    text = "The labels 1 to 7 do not follow each other from the head down: are they C1 to C7?"
+    return levels, [StudyWarning("labels-out-of-order", text)]
 
 
 def _numbers(whole: np.ndarray) -> list[int]:
@@ -106,7 +109,7 @@ def _from_above(levels: CTVolume) -> bool:
     return bool(np.all(np.diff(heights) < 0))
 
 
-def read_level_file(path: Path) -> tuple[CTVolume, list[str]]:
+def read_level_file(path: Path) -> tuple[CTVolume, list[StudyWarning]]:
     """The levels of a file on its own grid: uint8, 1 to 7, others 0; and warnings. Raises InputError."""
     from .dicom_geometry import POSITION_TOLERANCE
     from .files import file_format, read_stored
@@ -130,10 +133,10 @@ def read_level_file(path: Path) -> tuple[CTVolume, list[str]]:
         levels, taken = named_levels(CTVolume(volume.voxels, upright))
     except InputError as error:
         raise InputError(error.what, where=path, advice=error.advice) from error
-    return CTVolume(levels, upright), [f"{warning} ({path.name})" for warning in warnings + taken]
+    return CTVolume(levels, upright), [replace(one, text=f"{one} ({path.name})") for one in warnings + taken]
 
 
-def read_labels(path: Path, volume: CTVolume) -> tuple[np.ndarray, list[str]]:
+def read_labels(path: Path, volume: CTVolume) -> tuple[np.ndarray, list[StudyWarning]]:
     """The levels of a file on the volume's voxels, uint8 [z, y, x], 1 to 7 and else 0; and warnings.
 
     Raises InputError for a file that can't be read as labels, and when none of them lies in the scan.

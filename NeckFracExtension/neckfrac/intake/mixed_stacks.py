@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .dicom_geometry import stack_geometry
+from ..study_warning import StudyWarning
+from .dicom_geometry import OF_GEOMETRY, stack_geometry
 from .dicom_series import Stack
 
 # The limits lie well between 16 scans of four scanners, also interpolated to half their slice distance, and the same
@@ -85,7 +86,7 @@ def _alternation(values: np.ndarray) -> tuple[float, float]:
     return float(max((turned > 0).mean(), (turned < 0).mean())), float(abs(np.median(turned)))
 
 
-def one_of_mixed(voxels: np.ndarray, stack: Stack) -> tuple[np.ndarray, Stack, list[str]]:
+def one_of_mixed(voxels: np.ndarray, stack: Stack) -> tuple[np.ndarray, Stack, list[StudyWarning]]:
     """A series' decoded slices ([slice, row, column], HU) and stack, or those of one of several that are mixed in it.
 
     Read is the stack that holds the image with the lowest number; what was left out is said in words. Raises
@@ -97,12 +98,11 @@ def one_of_mixed(voxels: np.ndarray, stack: Stack) -> tuple[np.ndarray, Stack, l
     numbers = [frame.instance for frame in stack.frames]
     first = 0 if None in numbers else int(np.argmin(numbers)) % found.stacks
     frames = stack.frames[first :: found.stacks]
-    old = stack.geometry
     geometry = stack_geometry(
         np.array([frame.position for frame in frames]), frames[0].orientation, frames[0].spacing,
         [frame.where for frame in frames],
     )  # fmt: skip
-    kept = [text for text in stack.warnings if text not in old.warnings()] + geometry.warnings()
+    kept = [one for one in stack.warnings if one.code not in OF_GEOMETRY] + geometry.warnings()
     lost = len(stack.frames) - len(frames)
     text = (
         f"{_every(found)}, as those of {found.stacks} stacks in one place do, and nothing in the headers tells them "
@@ -110,18 +110,20 @@ def one_of_mixed(voxels: np.ndarray, stack: Stack) -> tuple[np.ndarray, Stack, l
         f"{lost} images were left out."
     )
     one = replace(stack, frames=frames, geometry=geometry, warnings=tuple(kept))
-    return np.ascontiguousarray(voxels[first :: found.stacks]), one, [text]
+    said = StudyWarning("stacks-separated", text, {"stacks": found.stacks, "left_out": lost, "read": len(frames)})
+    return np.ascontiguousarray(voxels[first :: found.stacks]), one, [said]
 
 
-def mixture_warnings(voxels: np.ndarray, axis: int) -> list[str]:
+def mixture_warnings(voxels: np.ndarray, axis: int) -> list[StudyWarning]:
     """A sentence where a volume's slices along an axis are those of several stacks."""
     found = mixture(voxels, axis)
     if found is None:
         return []
-    return [
+    text = (
         f"{_every(found)}: {found.stacks} scans or reconstructions seem to be mixed in the volume. Findings in it mean "
         "little; give one of them."
-    ]
+    )
+    return [StudyWarning("stacks-mixed", text, {"stacks": found.stacks})]
 
 
 def _every(found: Mixture) -> str:

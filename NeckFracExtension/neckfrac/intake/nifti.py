@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..study_warning import StudyWarning
 from .streams import Part, check_regular, chunks, is_gzip
 
 EXPORT = "Export it again from the program that wrote it."
@@ -206,7 +207,7 @@ def _qform(quaternion: tuple[float, ...], pixdim: tuple[float, ...], scale: floa
     return TO_LPS @ affine
 
 
-def choose_place(header: NiftiHeader, path: Path) -> tuple[np.ndarray, list[str]]:
+def choose_place(header: NiftiHeader, path: Path) -> tuple[np.ndarray, list[StudyWarning]]:
     """The 4x4 to LPS mm that is taken, and what contradicts it; the spacing alone when the file says no more.
 
     The sform where there is one, as nibabel and most programs do. Raises InputError for one that is sheared.
@@ -214,13 +215,14 @@ def choose_place(header: NiftiHeader, path: Path) -> tuple[np.ndarray, list[str]
     sform, qform = header.sform, header.qform
     if sform is None and qform is None:
         affine = np.diag([*header.spacing, *(1.0,) * (4 - len(header.spacing))])
-        return affine, ["The file does not say how it is oriented: left and right may be exchanged."]
+        text = "The file does not say how it is oriented: left and right may be exchanged."
+        return affine, [StudyWarning("orientation-unstated", text)]
     s_usable, q_usable = (form is not None and _usable(form) for form in (sform, qform))
     if not (s_usable or q_usable):
         raise InputError("The file's place in space (sform, qform) is no usable one.", where=path, advice=EXPORT)
     if not s_usable:
-        unusable = ["The file's sform is not usable: its qform was taken."] if sform is not None else []
-        return qform, unusable
+        unusable = StudyWarning("sform-unusable", "The file's sform is not usable: its qform was taken.")
+        return qform, [unusable] if sform is not None else []
     if shear(sform) >= ROUNDING_SHEAR:
         raise InputError(
             "The slices are sheared (the sform's axes are not at right angles), as after a gantry tilt.",
@@ -229,13 +231,16 @@ def choose_place(header: NiftiHeader, path: Path) -> tuple[np.ndarray, list[str]
         )
     if q_usable:
         return sform, _difference(sform, qform, header.shape)
-    warnings = [] if qform is None else ["The file's qform is not usable: its sform was taken."]
+    unusable = StudyWarning("qform-unusable", "The file's qform is not usable: its sform was taken.")
+    warnings = [] if qform is None else [unusable]
     lengths = np.linalg.norm(sform[:3, :3], axis=0)
     if not np.allclose(lengths, header.spacing, rtol=SAME_SPACING, atol=0):
-        warnings.append(
+        text = (
             f"The file gives two spacings, {_spacing(header.spacing)} mm (pixdim) and {_spacing(lengths)} mm (sform): "
             "the sform's was taken."
         )
+        given = {"pixdim_mm": list(header.spacing), "sform_mm": lengths.tolist()}
+        warnings.append(StudyWarning("file-spacings-differ", text, given))
     return sform, warnings
 
 
@@ -253,7 +258,7 @@ def _spacing(lengths) -> str:
     return " x ".join(f"{length:.3g}" for length in lengths)
 
 
-def _difference(sform: np.ndarray, qform: np.ndarray, shape: tuple[int, ...]) -> list[str]:
+def _difference(sform: np.ndarray, qform: np.ndarray, shape: tuple[int, ...]) -> list[StudyWarning]:
     """A warning when sform and qform put the volume's corners at different places."""
     ends = [(0, length - 1) for length in (*shape, 1, 1)[:3]]
     corners = np.array([(*corner, 1) for corner in np.stack(np.meshgrid(*ends), axis=-1).reshape(-1, 3)]).T
@@ -266,4 +271,5 @@ def _difference(sform: np.ndarray, qform: np.ndarray, shape: tuple[int, ...]) ->
         how = "mirrored: left and right may be exchanged"
     elif not np.allclose(*spacings, rtol=SAME_SPACING, atol=0):
         how = f"spacings {_spacing(spacings[0])} and {_spacing(spacings[1])} mm"
-    return [f"The file gives two places, sform and qform, that differ ({how}): the sform was taken."]
+    text = f"The file gives two places, sform and qform, that differ ({how}): the sform was taken."
+    return [StudyWarning("sform-qform-differ", text, {"apart_mm": apart})]

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..progress import Progress
+from ..study_warning import StudyWarning
 
 CHUNK = 2**22  # bytes
 # Beyond what a header asks for, unpacking stops: a small file can unpack to terabytes.
@@ -109,7 +110,7 @@ def _corrupt(path: Path, wrong: str) -> InputError:
     return InputError(f"The file is corrupt: {wrong}.", where=path, advice=COPY_AGAIN)
 
 
-def read_bytes(parts: list[Part], expected: int, progress: Progress) -> tuple[np.ndarray, list[str]]:
+def read_bytes(parts: list[Part], expected: int, progress: Progress) -> tuple[np.ndarray, list[StudyWarning]]:
     """The expected bytes of voxels (uint8), and a warning when the parts hold more.
 
     Every compressed byte is unpacked, which verifies the checksums. SimpleITK does neither: it gives back what is in
@@ -138,10 +139,11 @@ def read_bytes(parts: list[Part], expected: int, progress: Progress) -> tuple[np
     if held < expected:
         raise _truncated(parts[0].path, held, expected)
     if held > expected:
-        return voxels, [
+        text = (
             f"The file holds {held - expected} bytes more than its header says: its size may be wrong there, "
             "or slices are left out."
-        ]
+        )
+        return voxels, [StudyWarning("file-longer", text, {"bytes": held - expected})]
     return voxels, []
 
 

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..findings import StudyIdentity
 from ..formatting import as_text
 from ..progress import Progress
+from ..study_warning import StudyWarning
 from ..volume import CTVolume, Gap
 from .archive import unpacked
 from .checks import check_volume
@@ -39,10 +40,10 @@ class Study:
 
     volume: CTVolume
     identity: StudyIdentity
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[StudyWarning, ...] = ()
     gaps: tuple[Gap, ...] = ()
 
-    def with_warnings(self, warnings: Sequence[str]) -> Study:
+    def with_warnings(self, warnings: Sequence[StudyWarning]) -> Study:
         """The same study, with warnings of what was read beside it."""
         return replace(self, warnings=tuple(dict.fromkeys((*self.warnings, *warnings))))
 
@@ -182,17 +183,18 @@ def _dicom_series(paths: list[Path], source: str, progress: Progress, share: flo
     return candidates(group_series(frames))
 
 
-def _passed_over(paths: list[Path], found: Sequence[Candidate]) -> list[str]:
+def _passed_over(paths: list[Path], found: Sequence[Candidate]) -> list[StudyWarning]:
     """A sentence on how many of the files were no DICOM; an index (DICOMDIR) is expected beside images."""
     read = {frame.file.path for candidate in found for frame in candidate.frames}
     count = sum(path not in read and path.name.upper() != "DICOMDIR" for path in paths)
     if not count:
         return []
     were = "1 file is no DICOM image and was" if count == 1 else f"{count} files are no DICOM images and were"
-    return [f"{were} passed over; {len(read)} were looked at."]
+    text = f"{were} passed over; {len(read)} were looked at."
+    return [StudyWarning("files-passed-over", text, {"passed_over": count, "looked_at": len(read)})]
 
 
-def _dicom_volume(stack: Stack, progress: Progress) -> tuple[CTVolume, Stack, list[str]]:
+def _dicom_volume(stack: Stack, progress: Progress) -> tuple[CTVolume, Stack, list[StudyWarning]]:
     """A series' volume, the slices that it is made of, and what was left out because it belongs to another stack."""
     uneven = stack.geometry.tilted or stack.geometry.uneven
     decoded_until = 0.8 if uneven else 1.0

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..study_warning import StudyWarning
 from .streams import Part, check_regular
 
 EXPORT = "Export it again from the program that wrote it."
 GIVE_CT = "Give a CT in Hounsfield units."
+UNSTATED = "The file does not say how it is oriented: left and right may be exchanged."
 LONGEST_HEADER = 2**24  # bytes; Slicer's segmentations keep long texts in theirs
 NRRD_TYPES = {
     "i1": "signed char|int8|int8_t",
@@ -56,7 +58,7 @@ class TextHeader:
     dtype: np.dtype
     parts: tuple[Part, ...]
     digits: int = 0
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[StudyWarning] = field(default_factory=list)
 
     @property
     def voxels(self) -> int:
@@ -207,7 +209,7 @@ def _data_files(path: Path, named: str, listed: list[str]) -> list[Path]:
     return files
 
 
-def _nrrd_geometry(path: Path, fields: dict[str, str]) -> list[str]:
+def _nrrd_geometry(path: Path, fields: dict[str, str]) -> list[StudyWarning]:
     dimension = int(fields["dimension"])
     directions = re.findall(r"\([^)]*\)|none", fields.get("space directions", "").lower())
     spatial = [part for part in directions if part != "none"]
@@ -220,7 +222,7 @@ def _nrrd_geometry(path: Path, fields: dict[str, str]) -> list[str]:
         raise _refuse(path, f"The file's lengths are in {', '.join(sorted(other))}.", "Save it in mm.")
     if directions and ANATOMICAL.fullmatch(fields.get("space", "").lower()):
         return []
-    return ["The file does not say how it is oriented: left and right may be exchanged."]
+    return [StudyWarning("orientation-unstated", UNSTATED)]
 
 
 def _all_numbers(parts: list[str]) -> bool:
@@ -291,7 +293,7 @@ def _meta_parts(path: Path, fields: dict[str, str], listed: list[str], end: int,
     return tuple(parts)
 
 
-def _meta_geometry(path: Path, fields: dict[str, str], shape: tuple[int, ...]) -> list[str]:
+def _meta_geometry(path: Path, fields: dict[str, str], shape: tuple[int, ...]) -> list[StudyWarning]:
     if len(shape) >= 3 and not {"elementspacing", "elementsize"} & fields.keys():
         raise _refuse(path, "The file has no voxel spacing.")
     unit = fields.get("distanceunits", "mm").lower()
@@ -303,21 +305,22 @@ def _meta_geometry(path: Path, fields: dict[str, str], shape: tuple[int, ...]) -
     warnings = []
     scaling = [fields.get(f"elementtointensityfunction{name}", str(plain)) for name, plain in _UNSCALED]
     if [_float(text) for text in scaling] != [1.0, 0.0]:
-        warnings.append(
-            "The file asks for its values to be scaled (ElementToIntensityFunction): they were taken as stored."
-        )
+        text = "The file asks for its values to be scaled (ElementToIntensityFunction): they were taken as stored."
+        warnings.append(StudyWarning("scaling-not-applied", text))
     matrix = np.array([_float(part) for part in fields.get("transformmatrix", "").split()])
     if matrix.size != len(shape) ** 2:
-        return [*warnings, "The file does not say how it is oriented: left and right may be exchanged."]
+        return [*warnings, StudyWarning("orientation-unstated", UNSTATED)]
     axes = matrix.reshape(len(shape), len(shape))[:3, :3]  # one axis a row
     if len(axes) == 3 and not np.allclose(np.linalg.norm(axes, axis=1), 1, rtol=0, atol=1e-3):
-        warnings.append("The file's axes (TransformMatrix) are not of length 1: its spacing was multiplied by theirs.")
+        text = "The file's axes (TransformMatrix) are not of length 1: its spacing was multiplied by theirs."
+        warnings.append(StudyWarning("axes-not-unit", text))
     letters = fields.get("anatomicalorientation", "").upper()
     if re.fullmatch("[RLAPIS]{3}", letters) and len(axes) == 3 and _letters(axes) != letters:
-        warnings.append(
+        text = (
             f"The file gives two orientations, {letters} (AnatomicalOrientation) and {_letters(axes)} "
             "(TransformMatrix): the latter was taken."
         )
+        warnings.append(StudyWarning("orientations-differ", text, {"said": letters, "taken": _letters(axes)}))
     return warnings
 
 

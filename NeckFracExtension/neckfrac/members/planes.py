@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from ..anatomy import LEVEL_NAMES
-from ..bundles.tensors import tensor
+from ..bundles.tensors import finest_stage, heat_map, tensor
 from ..options import HEATMAP
 from ..pipeline.crops import VertebraCrop, cut, extents
 from ..pipeline.device import reduced_precision
@@ -38,7 +38,7 @@ def data_format(network_config: dict[str, Any]) -> dict[str, Any]:
     images = {"axial": tensor("image", [views, "*", "*"], channels)}
     images["upright"] = tensor("image", [2 * views, "*", "*"], channels)  # sagittal views, then coronal ones
     prediction = tensor("probabilities", [], {0: "vertebra fractured"}, "classes")
-    heat = tensor("image", ["*", "*", "*"], {0: "fractured here, at 1/8 of the resolution"}, "classes")
+    heat = heat_map(finest_stage(network_config))
     return {"inputs": images, "outputs": {"logit": prediction, "heat": heat, "upright_heat": heat}}
 
 

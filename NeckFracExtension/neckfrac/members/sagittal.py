@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from ..anatomy import LEVEL_NAMES, N_LEVELS
-from ..bundles.tensors import tensor
+from ..bundles.tensors import finest_stage, heat_map, tensor
+from ..networks.sagittal_nine import ENLARGED
 from ..options import HEATMAP
 from ..pipeline.crops import VertebraCrop, cut, extents
 from ..pipeline.device import reduced_precision
@@ -35,7 +36,8 @@ def data_format(network_config: dict[str, Any]) -> dict[str, Any]:
     images = {"image": tensor("image", ["*", "*", "*"], {0: "sagittal images, windowed HU, [planes, z, y]"})}
     images["labels"] = tensor("image", ["*", "*", "*"], {0: "0 or the level's label"}, "labels")
     prediction = tensor("probabilities", [], dict(enumerate(("patient", *LEVEL_NAMES))), "classes")
-    heat = tensor("image", ["*", "*", "*"], {0: "fractured here, at 1/4 of the resolution"}, "classes")
+    enlarged = network_config.get("enlarged", ENLARGED)
+    heat = heat_map(finest_stage(network_config), f" of the images enlarged {enlarged:.3g} times")
     return {"inputs": images, "outputs": {"logits": prediction, "heat": heat}}
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..anatomy import LEVEL_NAMES
-from ..bundles.tensors import numbered, tensor
+from ..bundles.tensors import finest_stage, heat_map, numbered, tensor
 from ..options import HEATMAP
 from ..pipeline.crops import vertebra_crop
 from ..pipeline.device import reduced_precision
@@ -28,7 +28,8 @@ def data_format(network_config: dict[str, Any]) -> dict[str, Any]:
     slices = {**numbered("slice of the vertebra", channels - 1), channels - 1: "mask of the vertebra"}
     image = tensor("image", [network_config.get("slices", 24), "*", "*"], slices)
     prediction = tensor("probabilities", [], {0: "vertebra fractured"}, "classes")
-    heat = tensor("image", ["*", "*", "*"], {0: "fractured here, at 1/8 of the resolution"}, "classes")
+    compact = network_config.get("encoder", "compact") == "compact"
+    heat = heat_map(finest_stage(network_config) if compact else "1/4")
     return {"inputs": {"image": image}, "outputs": {"logit": prediction, "heat": heat}}
 
 

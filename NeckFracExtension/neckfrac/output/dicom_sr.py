@@ -89,7 +89,7 @@ def comments(findings: Findings) -> list[str]:
         f"{DISCLAIMER} Networks trained on: {'; '.join(trained) or 'not known'}.",
         findings.naming.sentence(),
         findings.note_on_call(),
-        *findings.further_warnings,
+        *map(str, findings.further_warnings),
         findings.review_state_in_words(),
         *(f"Reader on {review.level}: {review.note}" for review in findings.reviews if review.note),
         findings.prevalence_in_words(),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..marks import mark_result
 from ..progress import Progress
+from ..study_warning import SEGMENTATION_GIVEN
 from ..workspace import Workspace, claimed, writing
 
 if TYPE_CHECKING:
@@ -63,7 +64,6 @@ def write_result(
 
 def _write_dicom(analysis: Analysis, folder: Path, series: SourceSeries) -> None:
     """segmentation.dcm (when a level is segmented), report.dcm and boxes.csv."""
-    from ..pipeline.external_segmentation import GIVEN
     from ..volume import CTVolume
     from .dicom_seg import write_segmentation
     from .dicom_sr import write_report
@@ -72,7 +72,7 @@ def _write_dicom(analysis: Analysis, folder: Path, series: SourceSeries) -> None
     if analysis.labels.any():
         labels = CTVolume(analysis.labels, analysis.volume.affine)
         # Of outlines that were given nobody knows here whether a hand drew them.
-        edited = GIVEN in analysis.findings.warnings
+        edited = any(warning.code == SEGMENTATION_GIVEN for warning in analysis.findings.warnings)
         write_segmentation(folder / "segmentation.dcm", series, labels, analysis.findings, edited=edited)
     write_report(folder / "report.dcm", series, analysis.findings)
     write_boxes(folder / "boxes.csv", series, analysis.findings)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..findings import Analysis, Naming
+from ..findings import Analysis, Explanation, Naming
 from ..options import AnalysisOptions
 from ..progress import Progress
+from ..study_warning import GIVEN
 from .engine import Networks
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ def analyze(
     are taken as they are, and neither locating nor segmenting is done. Raises InputError for a member that is unknown
     or can't be explained so, and for labels without a level; Cancelled when the progress says so.
     """
-    from .assemble_findings import chain_warnings, conclude, level_probabilities, warn_all
+    from .assemble_findings import chain_warnings, conclude, level_probabilities
     from .coverage import levels_in_view
     from .explain import member_to_explain, redraw
-    from .external_segmentation import GIVEN, given, levels_of
+    from .external_segmentation import given, levels_of
     from .grids import coarse
     from .localize import draw
     from .locate import locate
@@ -45,7 +46,7 @@ def analyze(
     options = options or AnalysisOptions()
     explained = member_to_explain(networks, options.explain, options.member)
     progress = progress or Progress()
-    warn_all(progress, study.warnings)
+    progress.keep(*study.warnings)
     # The results have the study's own axes; every step works on views of them along L, P, S.
     heat = np.zeros(study.volume.shape, np.uint8)
     volume, reorientation = study.volume.canonical()
@@ -56,13 +57,13 @@ def analyze(
             labels, named = levels_of(labels, study.volume)
             segmented = given(volume, reorientation.apply(labels), window=networks.arguments("segment")["window"])
             shares, seen = levels_in_view(segmented)
-            warn_all(progress, [GIVEN, *named, *chain_warnings(seen, shares)])
+            progress.keep(GIVEN, *named, *chain_warnings(seen, shares))
     else:
         labels = np.zeros(study.volume.shape, np.uint8)
         with progress.stage("Locating the spine", until=0.3):
             located = locate(*coarse(volume), progress=progress, **networks.arguments("locate"))
         if not located.found:
-            progress.warn(f"No cervical spine found. {located.reason}")
+            progress.warn("spine-not-found", f"No cervical spine found. {located.reason}")
             return Analysis(study.volume, labels, heat, conclude(study, networks, options.operating_point, progress))
 
         with progress.stage("Segmenting the vertebrae", until=0.65):
@@ -74,19 +75,19 @@ def analyze(
                 anchors_onto_volume(segmented, volume, reorientation.apply(shown))
             shares, seen = levels_in_view(segmented)
             naming = located.naming
-            warn_all(progress, [naming.sentence(), *located.warnings, *chain_warnings(seen, shares)])
+            progress.keep(naming.warning(), *located.warnings, *chain_warnings(seen, shares))
 
     segmented = replace(segmented, gaps=study.gaps)
     with progress.stage("Measuring", until=0.66):
         measurements, remark = measure(segmented, volume)
-        warn_all(progress, [remark, networks.ensemble.caveat()])
+        progress.keep(remark, networks.ensemble.caveat())
     with progress.stage("Looking for fractures", until=0.9):
         predictions = run_members(segmented, networks, progress)
         probabilities = level_probabilities(predictions, networks.ensemble, seen)
 
     with progress.stage("Drawing boxes", until=0.92 if explained else 1.0):
         regions = draw(segmented, heaviest_first(predictions, networks), volume, reorientation.apply(heat))
-    explanation = ""
+    explanation = Explanation()
     if explained:
         with progress.stage("Explaining", until=1.0):
             suspected = networks.ensemble.suspected(probabilities)

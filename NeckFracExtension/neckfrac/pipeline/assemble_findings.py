@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..anatomy import LEVEL_NAMES
-from ..findings import NOT_SEEN, WHOLE, Box, Findings, Naming, VertebraFinding, patient_status
+from ..findings import NEGATIVE, NOT_SEEN, WHOLE, Box, Explanation, Findings, Naming, VertebraFinding, patient_status
 from ..measurement import Measurement
 from ..progress import Progress
+from ..study_warning import StudyWarning
 from .combine import LEVELS_MEMBER, PATIENT, Ensemble, any_of, combine, combine_levels
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def conclude(
     probabilities: dict[str, float] | None = None,
     regions: dict[str, Box] | None = None,
     naming: Naming = Naming(),
-    explanation: str = "",
+    explanation: Explanation = Explanation(),
     measurements: tuple[Measurement, ...] = (),
 ) -> Findings:
     """The Findings; without probabilities every level is "not seen" and so is the patient's answer."""
@@ -61,7 +61,7 @@ def conclude(
             levels.append(VertebraFinding(name, NOT_SEEN, **place))
             continue
         members = members_of(predictions, name)
-        uncalled = VertebraFinding(name, NOT_SEEN, probabilities[name], members, region=regions.get(name), **place)
+        uncalled = VertebraFinding(name, NEGATIVE, probabilities[name], members, region=regions.get(name), **place)
         levels.append(uncalled.at(uncalled.threshold_at(networks.ensemble.thresholds, operating_point)))
     members = patient_members(predictions, probabilities) if probabilities else {}
     patient = combine(members, networks.ensemble.patient) if probabilities else None
@@ -89,24 +89,22 @@ def conclude(
     )
 
 
-def warn_all(progress: Progress, warnings: Iterable[str]) -> None:
-    """Warn of each; empty ones say nothing."""
-    for warning in filter(None, warnings):
-        progress.warn(warning)
-
-
-def chain_warnings(seen: list[str], shares: dict[str, float]) -> list[str]:
+def chain_warnings(seen: list[str], shares: dict[str, float]) -> list[StudyWarning]:
     """What a reader must know of the levels: gaps in the chain, levels that the scan's edge cuts, absent ones."""
     warnings = []
     if seen:
         first, last = LEVEL_NAMES.index(seen[0]), LEVEL_NAMES.index(seen[-1])
         missing = [name for name in LEVEL_NAMES[first : last + 1] if name not in seen]
         if missing:
-            warnings.append(f"Not found between its neighbours: {', '.join(missing)}. Check the levels' names.")
-    partly = [f"{name} ({shares[name]:.0%})" for name in seen if shares[name] < WHOLE]
+            text = f"Not found between its neighbours: {', '.join(missing)}. Check the levels' names."
+            warnings.append(StudyWarning("level-missing-between", text, {"levels": missing}))
+    partly = {name: shares[name] for name in seen if shares[name] < WHOLE}
     if partly:
-        warnings.append(f"Only partly in view: {', '.join(partly)}.")
+        listed = ", ".join(f"{name} ({share:.0%})" for name, share in partly.items())
+        text = f"Only partly in view: {listed}."
+        warnings.append(StudyWarning("levels-partly-in-view", text, {"share_in_view": partly}))
     absent = [name for name in LEVEL_NAMES if name not in seen]
     if absent:
-        warnings.append(f"Not seen, so nothing is said of: {', '.join(absent)}.")
+        text = f"Not seen, so nothing is said of: {', '.join(absent)}."
+        warnings.append(StudyWarning("levels-not-seen", text, {"levels": absent}))
     return warnings

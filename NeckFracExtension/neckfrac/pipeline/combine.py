@@ -13,6 +13,7 @@ from typing import Any
 from ..anatomy import LEVEL_NAMES, N_LEVELS
 from ..errors import InputError
 from ..options import OPERATING_POINTS
+from ..study_warning import StudyWarning
 
 PATIENT = "patient"
 LEVELS_MEMBER = "levels"  # stands for 1 - prod(1 - p) among the patient's members
@@ -115,16 +116,18 @@ class Ensemble:
         least = {name: min(values[name] for values in self.thresholds.values()) for name in probabilities}
         return [name for name, probability in probabilities.items() if probability >= least[name]]
 
-    def caveat(self) -> str:
-        """What a reader must know of how well fractures were told apart when it was measured; "" when well."""
+    def caveat(self) -> StudyWarning | None:
+        """What a reader must know of how well fractures were told apart when it was measured; None when well."""
         whole = self.measured.get("ensemble", {})
         if whole.get("auc") is None or whole["auc"] >= LEAST_AUC:
-            return ""
-        return (
-            f"Do not rely on the fracture calls: on {whole['n']} held-out simulated vertebrae these networks reached "
-            f"an AUC of {whole['auc']:.2f} (chance is 0.50), sensitivity {whole['sensitivity']:.2f} at specificity "
-            f"{whole['specificity']:.2f}; calling everything fractured reaches 1.00 at 0.00."
+            return None
+        text = (
+            f"Do not rely on the fracture calls: on {whole['n']} levels of held-out simulated studies these networks "
+            f"reached an AUC of {whole['auc']:.2f} (chance is 0.50), sensitivity {whole['sensitivity']:.2f} at "
+            f"specificity {whole['specificity']:.2f}; calling everything fractured reaches 1.00 at 0.00."
         )
+        figures = {key: whole[key] for key in ("n", "auc", "sensitivity", "specificity")}
+        return StudyWarning("calls-unreliable", text, figures)
 
     def write(self, path: Path) -> None:
         content = {

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import Cancelled, InputError, first_line
+from ..findings import Explanation
 from ..members import LevelHeat, MemberPrediction, can_explain, member_module
-from ..options import GRAD_CAM, HEATMAP, SMOOTH_GRAD
+from ..options import EXPLANATION_TITLES, HEATMAP
 from ..progress import Progress
 from ..volume import CTVolume
 from .localize import draw
@@ -16,8 +17,6 @@ from .segment import Segmented
 
 if TYPE_CHECKING:
     from .engine import Networks
-
-TITLES = {HEATMAP: "Heat map", GRAD_CAM: "Grad-CAM", SMOOTH_GRAD: "SmoothGrad"}
 
 
 def member_to_explain(networks: Networks, method: str, member: str | None) -> str | None:
@@ -32,7 +31,7 @@ def member_to_explain(networks: Networks, method: str, member: str | None) -> st
     known = [name for name, bundle in networks.members.items() if can_explain(bundle.step, method)]
     if not known or member not in (None, *known):
         raise InputError(
-            f"{TITLES[method]} can't explain {member or 'any member'}.",
+            f"{EXPLANATION_TITLES[method]} can't explain {member or 'any member'}.",
             advice=f"Choose {', '.join(known)}." if known else "Leave --explain out.",
         )
     return member or max(known, key=networks.ensemble.weight)
@@ -52,8 +51,8 @@ def explain_levels(
 def redraw(
     segmented: Segmented, networks: Networks, member: str, levels: list[str], method: str, volume: CTVolume,
     into: np.ndarray, progress: Progress,
-) -> str:  # fmt: skip
-    """Write a member's heat of the levels instead of what is there; what drew it, or "" when it fails (with a warning).
+) -> Explanation:  # fmt: skip
+    """Write a member's heat of the levels instead of what is there; what drew it, also when it fails (with a warning).
 
     volume, into: as in `explain.draw`.
     """
@@ -62,7 +61,8 @@ def redraw(
     except Cancelled:
         raise
     except (RuntimeError, MemoryError) as error:
-        progress.warn(f"{TITLES[method]} of {member} failed; the heat is the members' own: {first_line(error)}")
-        return ""
+        text = f"{EXPLANATION_TITLES[method]} of {member} failed; the heat is the members' own: {first_line(error)}"
+        progress.warn("saliency-failed", text, member=member, method=method, error=type(error).__name__)
+        return Explanation()
     draw(segmented, [MemberPrediction({}, None, heat)], volume, into)
-    return f"{TITLES[method]} of {member}"
+    return Explanation(method, member)

@@ -6,15 +6,15 @@ import numpy as np
 
 from ..errors import InputError
 from ..intake.labels import named_levels
+from ..study_warning import StudyWarning
 from ..volume import CTVolume
 from .grids import COARSE_SPACING, Lattice, bounds, resample
 from .segment import Segmented, lattice_along
 
-GIVEN = "The levels and their outlines were given with the study; this program did not check them."
 LEAST_ML = 0.5  # of all levels together: less is a stray spot, no vertebra
 
 
-def levels_of(labels: np.ndarray, volume: CTVolume) -> tuple[np.ndarray, list[str]]:
+def levels_of(labels: np.ndarray, volume: CTVolume) -> tuple[np.ndarray, list[StudyWarning]]:
     """C1...C7 of a labelmap on the volume's voxels: uint8, anything else is 0; and what was made of its numbers.
 
     Raises InputError when the labels do not lie on the volume, are no whole numbers or hold no level.

@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from ..anatomy import CHAIN_NAMES, LEVEL_NAMES, SKULL, T1, THORACIC
 from ..findings import Naming
+from ..study_warning import StudyWarning
 from .grids import Lattice
 
 # mm from one body's centre to the next below in the built-in adult; a neck's own scale multiplies them.
@@ -335,7 +336,7 @@ def _naming(chain: Chain, scores: dict[int, float], skull: float, scale: float) 
     )
 
 
-def doubts(chain: Chain) -> list[str]:
+def doubts(chain: Chain) -> list[StudyWarning]:
     """What a reader should check although the chain was decided: levels seen doubled, out of order, or as one."""
     warnings = []
     named = [(name, one) for name, one in zip(chain.names, chain.vertebrae, strict=True) if name < len(LEVEL_NAMES)]
@@ -346,12 +347,16 @@ def doubts(chain: Chain) -> list[str]:
         if not sure or looks[1] - looks[0] == lower - upper:
             continue
         what = "doubled" if looks[0] == looks[1] else "out of order" if looks[1] < looks[0] else "not in step"
-        seen = " and ".join(CHAIN_NAMES[look] for look in looks)
-        given = " and ".join(CHAIN_NAMES[name] for name in (upper, lower))
-        warnings.append(f"Levels {what}: two neighbours look like {seen}; counted along the neck they are {given}.")
+        seen, given = [CHAIN_NAMES[look] for look in looks], [CHAIN_NAMES[name] for name in (upper, lower)]
+        text = (
+            f"Levels {what}: two neighbours look like {' and '.join(seen)}; counted along the neck they are "
+            f"{' and '.join(given)}."
+        )
+        warnings.append(StudyWarning("levels-out-of-step", text, {"look_like": seen, "counted": given}))
     for name, one in named:
         if one.volume > FUSED_ABOVE * float(np.median(volumes)):
-            warnings.append(f"{CHAIN_NAMES[name]} is unusually large: it may be two fused vertebrae. Check the names.")
+            text = f"{CHAIN_NAMES[name]} is unusually large: it may be two fused vertebrae. Check the names."
+            warnings.append(StudyWarning("level-fused", text, {"level": CHAIN_NAMES[name]}))
     return warnings
 
 

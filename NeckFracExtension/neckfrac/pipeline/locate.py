@@ -11,6 +11,7 @@ import torch
 from ..anatomy import N_CLASSES, N_LEVELS, OTHER_BONE
 from ..findings import Naming
 from ..progress import Progress
+from ..study_warning import StudyWarning
 from .device import reduced_precision
 from .grids import Lattice
 from .intensity import Intensity
@@ -43,7 +44,7 @@ class Located:
     spine: np.ndarray
     centers: dict[str, tuple[float, float, float]]
     naming: Naming = Naming()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[StudyWarning, ...] = ()
     reason: str = ""
 
     @property

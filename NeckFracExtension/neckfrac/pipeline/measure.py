@@ -8,6 +8,7 @@ import numpy as np
 
 from ..anatomy import LEVEL_NAMES
 from ..measurement import Measurement
+from ..study_warning import StudyWarning
 from ..volume import CTVolume
 from .measurements import norms, soft_tissue
 from .measurements.axes import VertebraAxes, fit_axes, voxels_of
@@ -18,11 +19,11 @@ from .measurements.values import Maker
 from .segment import Segmented
 
 COARSEST = (5.0, 2.0)  # mm between slices, and of a pixel: beyond these no edge of bone can be told
-TOO_COARSE = "Nothing was measured: the voxels are too large for it."
+TOO_COARSE = StudyWarning("not-measured", "Nothing was measured: the voxels are too large for it.")
 
 
-def measure(segmented: Segmented, volume: CTVolume) -> tuple[tuple[Measurement, ...], str]:
-    """All that can be measured of a study, from above, and what a reader must know of it all ("" for nothing).
+def measure(segmented: Segmented, volume: CTVolume) -> tuple[tuple[Measurement, ...], StudyWarning | None]:
+    """All that can be measured of a study, from above, and what a reader must know of it all (None: nothing).
 
     volume: the scan itself, canonical axes. What is cut, hidden or too coarse is left out, never guessed.
     """
@@ -56,7 +57,7 @@ def landmarks(
 def assemble(
     bodies: dict[str, Body], lines: dict[str, tuple[np.ndarray, np.ndarray]],
     airs: dict[str, tuple[tuple[np.ndarray, np.ndarray], str]], maker: Maker,
-) -> tuple[tuple[Measurement, ...], str]:  # fmt: skip
+) -> tuple[tuple[Measurement, ...], StudyWarning | None]:  # fmt: skip
     """The measurements that follow from landmarks (LPS mm), from above, with normal ranges and flags; and a remark.
 
     airs: by level the line from the front wall to the air, and a note.
@@ -80,7 +81,7 @@ def assemble(
     made += _lordosis(bodies, maker)
     made = _against_neighbours(made)
     measurements = tuple(maker.without_norms(one) if child else one.judged() for one in made)
-    return measurements, norms.CHILD_NOTE if child else ""
+    return measurements, StudyWarning("norms-not-applied", norms.CHILD_NOTE) if child else None
 
 
 def body_heights(body: Body) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from ..progress import Progress
+from ..study_warning import StudyWarning
 
 if TYPE_CHECKING:
     from .engine import Networks
 
 T = TypeVar("T")
 SMALL_BATCH = 2
-SMALLER = "The graphics card's memory did not suffice for whole batches; smaller ones were used."
-CPU = "The graphics card's memory did not suffice; the CPU was used instead."
+SMALLER = StudyWarning(
+    "memory-small-batches",
+    "The graphics card's memory did not suffice for whole batches; smaller ones were used.",
+    {"batch": SMALL_BATCH},
+)
+CPU = StudyWarning("memory-cpu", "The graphics card's memory did not suffice; the CPU was used instead.")
 
 
 def as_memory_allows(run: Callable[[], T], networks: Networks, progress: Progress) -> T:
@@ -30,7 +35,7 @@ def as_memory_allows(run: Callable[[], T], networks: Networks, progress: Progres
         last = error.with_traceback(None)  # its frames hold the tensors that did not fit
     for retreat, warning in ((small_batches, SMALLER), (on_cpu, CPU)):
         free(networks.device)
-        progress.warn(warning)  # before, so that the findings hold it
+        progress.keep(warning)  # before, so that the findings hold it
         try:
             with retreat(networks):
                 return run()

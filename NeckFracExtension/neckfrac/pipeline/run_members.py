@@ -20,11 +20,14 @@ def run_members(segmented: Segmented, networks: Networks, progress: Progress) ->
     Raises RuntimeError when all fail.
     """
     for name in networks.missing:
-        progress.warn(f"{name} is not among the models and was left out; the others answer.")
+        text = f"{name} is not among the models and was left out; the others answer."
+        progress.warn("member-missing", text, member=name)
     for name in networks.left_out:
-        progress.warn(f"{name} was left out, as was asked for; weights and thresholds were fitted with it.")
+        text = f"{name} was left out, as was asked for; weights and thresholds were fitted with it."
+        progress.warn("member-left-out", text, member=name)
     for name in networks.replaced:
-        progress.warn(f"{name} is not the network that its weight, calibration and thresholds were fitted with.")
+        text = f"{name} is not the network that its weight, calibration and thresholds were fitted with."
+        progress.warn("member-replaced", text, member=name)
     predictions: dict[str, MemberPrediction] = {}
     members = {name: bundle for name, bundle in networks.members.items() if name not in networks.idle}
     for number, (name, bundle) in enumerate(members.items()):
@@ -35,7 +38,8 @@ def run_members(segmented: Segmented, networks: Networks, progress: Progress) ->
         except (Cancelled, torch.OutOfMemoryError):  # the latter: see `memory`
             raise
         except (RuntimeError, MemoryError) as error:
-            progress.warn(f"{name} failed and was left out: {first_line(error)}")
+            text = f"{name} failed and was left out: {first_line(error)}"
+            progress.warn("member-failed", text, member=name, error=type(error).__name__)
     if not predictions:
         raise RuntimeError("Every member of the ensemble failed.")
     return predictions

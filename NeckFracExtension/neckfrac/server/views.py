@@ -101,5 +101,5 @@ def in_words(findings: Findings) -> str:
             said.append(f"{name}: fracture suspected ({as_figure(level.probability)}, suspicion {level.severity}).")
     if not said:
         said.append("No level is called at this operating point.")
-    heat = findings.explanation or "the networks' own heat maps"
+    heat = findings.explanation.in_words() or "the networks' own heat maps"
     return " ".join([*said, f"The heat map shows {heat}.", findings.prevalence_in_words()]).strip()

@@ -96,11 +96,13 @@ def evaluate_segment(
         write_json_file(out / "segment.json", result)
     if record:
         from neckfrac.bundles.bundle import record_measured
+        from neckfrac.provenance import Provenance
 
         from ..evaluation.segmentation import in_words
 
+        on = Provenance.UNKNOWN if study else Provenance.SIMULATED
         for bundle in (networks.bundles[step] for step in ("locate", "segment")):
-            record_measured(bundle.folder, result["bundles"][bundle.name], in_words(result))
+            record_measured(bundle.folder, result["bundles"][bundle.name], in_words(result), on)
     typer.echo(told)
 
 

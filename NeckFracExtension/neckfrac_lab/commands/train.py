@@ -173,4 +173,4 @@ def train(
                 )  # fmt: skip
             lines.append(how_far(training.label_of(what, split), runs))
     for line in (*lines, *progress.warnings) if is_first() and not quiet else ():
-        typer.echo(line, err=True)
+        typer.echo(str(line), err=True)

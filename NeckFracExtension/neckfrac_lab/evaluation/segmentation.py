@@ -138,8 +138,7 @@ def evaluate_labelled(
     progress = progress or Progress()
     volume = read_study(study, progress=progress.part(0.0, 0.1)).volume
     truth, warnings = read_labels(reference, volume)
-    for warning in warnings:
-        progress.warn(warning)
+    progress.keep(*warnings)
     answer, located = segment_volume(volume, networks, progress.part(0.1, 0.9))
     shares = shares_of_labels(truth, volume)
     result = score(answer, truth, volume.spacing, shares, certain=located.naming.certain)

@@ -22,7 +22,7 @@ TRACEBACK, HANG, MEMORY, DIFFERENT = "traceback", "hang", "memory", "silent diff
 REFUSED, WARNED, SAME = "refused", "read with a warning", "read as it is"
 BUGS, VERDICTS = (TRACEBACK, HANG, MEMORY, DIFFERENT), (REFUSED, WARNED, SAME, TRACEBACK, HANG, MEMORY, DIFFERENT)
 # Warnings that every such small study gets say nothing of its mutation.
-ALWAYS = ("The scan is only", "The slices are", "The pixels are")
+ALWAYS = ("scan-short", "spacing-thick", "pixels-coarse")
 SAME_PLACE = 0.12  # of a voxel, at the volume's corners
 
 
@@ -86,16 +86,11 @@ def judge(reply: dict, truth: Truth) -> tuple[str, str]:
         return MEMORY, f"{reply['grown'] / 2**20:.0f} MB for a small study"
     if reply["kind"] == "refused":
         return REFUSED, reply["told"]
-    warnings = [warning for warning in reply["told"].split(" | ") if warning and not warning.startswith(ALWAYS[0])]
-    warnings = [warning for warning in warnings if not _always(warning)]
+    warnings = [text for code, text in reply["warnings"] if code not in ALWAYS]
     if warnings:
         return WARNED, " | ".join(warnings)
     wrong = difference(reply, truth)
     return (DIFFERENT, wrong) if wrong else (SAME, "")
-
-
-def _always(warning: str) -> bool:
-    return warning.startswith(ALWAYS[1:]) and "fine fractures are lost" in warning
 
 
 def difference(reply: dict, truth: Truth) -> str:

@@ -32,7 +32,7 @@ def read_one(path: str) -> dict:
     small = voxels.size <= 2**22
     return {
         "kind": "read",
-        "told": " | ".join(study.warnings),
+        "warnings": [(warning.code, warning.text) for warning in study.warnings],
         "shape": voxels.shape,
         "affine": volume.affine.ravel().tolist(),
         "voxels": base64.b64encode(voxels.tobytes()).decode() if small else "",

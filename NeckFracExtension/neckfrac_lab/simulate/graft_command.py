@@ -57,11 +57,9 @@ def graft_to_folder(
     check_place(output, inputs=[study, labels])
     with progress.stage("Reading the study", until=0.3):
         given = read_study(study, progress=progress.part(0.0, 0.8))
-        for warning in given.warnings:
-            progress.warn(warning)
+        progress.keep(*given.warnings)
         names, warnings = read_labels(labels, given.volume)
-        for warning in warnings:
-            progress.warn(warning)
+        progress.keep(*warnings)
     shares = levels_within(names, given.volume)
     for level in dict(wanted):
         check_level(level, names, given.volume, shares)

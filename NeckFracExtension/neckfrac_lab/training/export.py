@@ -48,7 +48,7 @@ def export(label: str, runs: Path, models: Path, *, measured: dict | None = None
         raise InputError(f"{label} has not been trained yet.", where=runs, advice=f"Run: neckfrac train {task.name}")
     # Checkpoints of before sources were kept learned from the simulated cache alone.
     sources = read_sources(runs / f"{label}.sources.json") or read_sources(runs / "cache" / task.cache / "about.json")
-    said, trained_on = in_metadata(sources)
+    said, origin = in_metadata(sources)
     read = caches(task.cache, runs, trainer.split)
     save_bundle(
         models / bundle,
@@ -64,7 +64,7 @@ def export(label: str, runs: Path, models: Path, *, measured: dict | None = None
             **said,
             "eval_metrics": measured or {},
             "neckfrac": {
-                "trained_on": trained_on,
+                **origin,
                 "steps": trainer.best_at.get("step", trainer.step),
                 "samples": sum(len(cache.paths(held_out=False, split=trainer.split)) for cache in read),
                 "last_loss": trainer.history[-1]["loss"] if trainer.history else None,

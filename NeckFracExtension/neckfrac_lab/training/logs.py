@@ -30,7 +30,8 @@ def curves(folder: Path, step: int, *, asked: bool, progress: Progress, first: b
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         if asked:
-            progress.warn("No curves are written: tensorboard is not installed (pip install 'neckfrac[train]').")
+            text = "No curves are written: tensorboard is not installed (pip install 'neckfrac[train]')."
+            progress.warn("curves-not-written", text)
         yield _silent
         return
     writer = SummaryWriter(str(folder), purge_step=step + 1)

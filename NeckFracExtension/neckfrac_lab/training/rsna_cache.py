@@ -47,7 +47,8 @@ def fill_rsna_cache(
     progress = progress or Progress()
     data = RSNAData(folder)
     if data.absent:
-        progress.warn(f"{data.absent} studies of {LABELS} have no images here; they were passed over.")
+        text = f"{data.absent} studies of {LABELS} have no images here; they were passed over."
+        progress.warn("studies-without-images", text, studies=data.absent)
     cache = _Cache(runs / "cache" / RSNA_CACHE)
     # First, so that a cache whose filling was interrupted still says where it comes from.
     add_source(cache.folder / "about.json", SIMULATED_RSNA if data.simulated else RSNA_2022)
@@ -62,12 +63,14 @@ def fill_rsna_cache(
         if deadline is not None and time.monotonic() > deadline:
             break
         if not cache.add(data, uid, networks, most_gb, share):
-            progress.warn(f"The cache holds {cache.size / 1e9:.2f} GB; with another study it outgrows {most_gb:g} GB.")
+            text = f"The cache holds {cache.size / 1e9:.2f} GB; with another study it outgrows {most_gb:g} GB."
+            progress.warn("cache-full", text, bytes=cache.size, most_gb=most_gb)
             break
         share.step(1.0)
     unused = sum(1 for told in cache.studies.values() if told["unused"])
     if unused:
-        progress.warn(f"{unused} studies could not be used; {cache.folder / STUDIES} says why.")
+        text = f"{unused} studies could not be used; {cache.folder / STUDIES} says why."
+        progress.warn("studies-unused", text, studies=unused)
     return sum(told["samples"] for told in cache.studies.values())
 
 

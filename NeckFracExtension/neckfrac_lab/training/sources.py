@@ -5,17 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import reduce
 from pathlib import Path
+from typing import Any
+
+from neckfrac.provenance import Provenance
 
 
 @dataclass(frozen=True)
 class Source:
-    """data_source, trained_on, license, references: as a bundle's metadata say them; license "" adds no terms."""
+    """data_source, trained_on, license, references, provenance: as a bundle's metadata say them.
+
+    license "" adds no terms.
+    """
 
     data_source: str
     trained_on: str
     license: str = ""
     references: tuple[str, ...] = ()
+    provenance: Provenance = Provenance.UNKNOWN
 
 
 SIMULATED = "simulated CT only; no patient data"
@@ -32,14 +40,17 @@ RSNA_2022 = Source(
         "Lin HM et al. The RSNA Cervical Spine Fracture CT Dataset. Radiology: Artificial Intelligence 2023;5(5). "
         "doi:10.1148/ryai.230034",
     ),
+    Provenance.PATIENTS,
 )
-SIMULATED_RSNA = Source("Simulated neck CT in the layout of RSNA 2022; no patient data.", SIMULATED)
+SIMULATED_RSNA = Source(
+    "Simulated neck CT in the layout of RSNA 2022; no patient data.", SIMULATED, provenance=Provenance.SIMULATED
+)
 
 
 def simulated_source(anatomy: str) -> Source:
     """Of a cache of simulated samples, by the anatomy that its about.json tells."""
     credit = f" {MESH_CREDIT}" if "meshes" in anatomy else ""
-    return Source(f"Simulated neck CT; {anatomy} anatomy.{credit}", SIMULATED)
+    return Source(f"Simulated neck CT; {anatomy} anatomy.{credit}", SIMULATED, provenance=Provenance.SIMULATED)
 
 
 def read_sources(file: Path) -> list[Source]:
@@ -49,7 +60,13 @@ def read_sources(file: Path) -> list[Source]:
     content = json.loads(file.read_text(encoding="utf-8"))
     if "anatomy" in content:
         return [simulated_source(content["anatomy"])]
-    return [Source(**{**told, "references": tuple(told["references"])}) for told in content["sources"]]
+    return [_source(told) for told in content["sources"]]
+
+
+def _source(told: dict[str, Any]) -> Source:
+    """A source of a record, also of before its provenance was written."""
+    origin = told.get("provenance") or Provenance.from_sentence(told["trained_on"])
+    return Source(**{**told, "references": tuple(told["references"]), "provenance": Provenance(origin)})
 
 
 def add_source(file: Path, *sources: Source) -> None:
@@ -63,16 +80,22 @@ def add_source(file: Path, *sources: Source) -> None:
     temporary.replace(file)
 
 
-def in_metadata(sources: Iterable[Source]) -> tuple[dict[str, object], str]:
-    """(metadata, trained_on) of a bundle: data_source, and license and references where the sources have any."""
+def in_metadata(sources: Iterable[Source]) -> tuple[dict[str, object], dict[str, str]]:
+    """A bundle's metadata: data_source, and license and references where the sources have any; and NeckFrac's own.
+
+    The latter are trained_on and provenance.
+    """
     sources = list(sources)
     if not sources:
-        return {"data_source": "Not stated."}, "not stated"
+        return {"data_source": "Not stated."}, {"trained_on": "not stated", "provenance": Provenance.UNKNOWN}
     trained_on = list(dict.fromkeys(one.trained_on for one in sources))
     if len(trained_on) > 1:  # with patients among it, "only" and "no patient data" are not true any more
-        trained_on = ["simulated CT" if told == SIMULATED else told for told in trained_on]
+        trained_on = list(
+            dict.fromkeys("simulated CT" if s.provenance is Provenance.SIMULATED else s.trained_on for s in sources)
+        )
     metadata: dict[str, object] = {"data_source": " ".join(dict.fromkeys(one.data_source for one in sources))}
     terms = list(dict.fromkeys(one.license for one in sources if one.license))
     if terms:
         metadata |= {"license": "; ".join(terms), "references": [r for one in sources for r in one.references]}
-    return metadata, " and ".join(trained_on)
+    origin = reduce(Provenance.with_other, (one.provenance for one in sources))
+    return metadata, {"trained_on": " and ".join(trained_on), "provenance": origin}

@@ -261,7 +261,7 @@ def test_the_report_says_its_limits_first_and_needs_nothing_beside_it(evaluated)
 
 def test_the_report_of_patients_does_not_speak_of_simulation(evaluated):
     result, out, _, _ = evaluated
-    page = report({**result, "on": "patients' CT"}, out)
+    page = report({**result, "kind": "patients", "on": "patients' CT"}, out)
     assert "somebody chose and labelled" in page and "All studies are simulated" not in page
 
 

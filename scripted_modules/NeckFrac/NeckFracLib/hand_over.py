@@ -77,8 +77,9 @@ def doubtsAbout(volumeNode):
     from neckfrac.intake.checks import check_volume
     from neckfrac.volume import CTVolume
 
+    volume = CTVolume(slicer.util.arrayFromVolume(volumeNode), affineOf(volumeNode))
     try:
-        return check_volume(CTVolume(slicer.util.arrayFromVolume(volumeNode), affineOf(volumeNode)), sample=True)
+        return [str(warning) for warning in check_volume(volume, sample=True)]
     except InputError as error:
         return [str(error)]
 

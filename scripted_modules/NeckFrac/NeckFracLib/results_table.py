@@ -151,7 +151,7 @@ def showWarnings(label, findings, moved=False):
 
     moved: the volume lies elsewhere than when it was analyzed.
     """
-    warnings = list(findings.further_warnings) if findings else []
+    warnings = [str(warning) for warning in findings.further_warnings] if findings else []
     if moved:
         warnings.insert(0, _("The volume was moved since it was analyzed; its results were not. Press Apply again."))
     label.setVisible(bool(warnings))

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from neckfrac.provenance import Provenance
+
+from .kinds import PATIENTS
+
 if TYPE_CHECKING:
     from neckfrac.pipeline.engine import Networks
 
@@ -15,9 +19,11 @@ def record_fractures(networks: Networks, result: dict[str, Any]) -> None:
     """
     from neckfrac.bundles.bundle import record_measured
 
+    on = Provenance.PATIENTS if result["kind"] == PATIENTS else Provenance.SIMULATED
+
     for bundle in networks.bundles.values():
         if bundle.name in result["members"]:
-            record_measured(bundle.folder, result["bundles"][bundle.name], in_words(result, bundle.name))
+            record_measured(bundle.folder, result["bundles"][bundle.name], in_words(result, bundle.name), on)
 
 
 def in_words(result: dict[str, Any], name: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ from neckfrac.progress import Progress
 
 from .boxes import Marked
 from .cases import folder_cases, simulated_cases
+from .kinds import GRAFTED, KINDS, PATIENTS, SIMULATED
 from .pictures import keep_worst
 from .prefetch import read_ahead
 from .summary import summarise
@@ -95,28 +96,30 @@ def evaluate_fractures(
     """
     from .rsna import is_rsna, rsna_cases
 
-    name, on = Path(folder).resolve().name, "simulated CT"
+    name, kind = Path(folder).resolve().name, SIMULATED
     if is_rsna(folder):
         from neckfrac_lab.training.rsna import RSNAData
 
         data = RSNAData(folder)
-        on = on if data.simulated else "patients' CT in the layout of RSNA 2022"
+        kind = SIMULATED if data.simulated else PATIENTS
         cases = list(rsna_cases(data))
     else:
         cases = list(folder_cases(folder))
         if any(case.grafted for case in cases):
-            on = "simulated fractures grafted into given CT"
-    options = {"source": {"seed": None, "anatomy": name}, "command": f"neckfrac evaluate fractures {name}", "on": on}
-    return evaluate_cases(networks, cases, out, **options, readers=readers, progress=progress)
+            kind = GRAFTED
+    source, command = {"seed": None, "anatomy": name}, f"neckfrac evaluate fractures {name}"
+    return evaluate_cases(
+        networks, cases, out, source=source, command=command, kind=kind, readers=readers, progress=progress
+    )
 
 
 def evaluate_cases(
     networks: Networks, cases: Sequence[Case], out: Path, *, source: dict[str, Any], command: str,
-    on: str = "simulated CT", readers: int = 0, progress: Progress | None = None,
+    kind: str = SIMULATED, readers: int = 0, progress: Progress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """The figures of all cases, also written as JSON and HTML to `out`; cases with a record are not run again.
 
-    on: what the cases are, in words. source: what else tells them from others (seed, anatomy). readers: see
+    kind: what the cases are, of KINDS. source: what else tells them from others (seed, anatomy). readers: see
     `read_ahead`; with some, the seconds that are told hold what they took from the networks. Raises InputError when
     `out` holds records of other networks or cases, or there is no case.
     """
@@ -126,7 +129,7 @@ def evaluate_cases(
     bundles = checksums(networks)
     if not cases:
         raise InputError("There is no study to evaluate.", advice="Give a folder with studies, or --studies.")
-    records = Records(out / RECORDS, {"on": on, **source, "bundles": bundles})
+    records = Records(out / RECORDS, {"on": KINDS[kind], **source, "bundles": bundles})
     left = [case for case in cases if not records.has(case.name)]
     progress.step(1 - len(left) / len(cases))
     for n, (case, known) in enumerate(zip(left, read_ahead(left, readers), strict=True), len(cases) - len(left)):
@@ -135,7 +138,8 @@ def evaluate_cases(
     names = {case.name for case in cases}
     chosen = [r for r in records.records if r["case"] in names]
     result = {
-        "on": on,
+        "on": KINDS[kind],
+        "kind": kind,
         "note": DISCLAIMER,
         "version": __version__,
         "command": command,

@@ -15,6 +15,7 @@ from neckfrac.output.report import templates
 
 from .boxes import FALSE_POSITIVES, HIT
 from .figure import draw_curves
+from .kinds import GRAFTED, SIMULATED
 from .metrics import FEW, PREVALENCE, SPECIFICITIES
 from .pictures import FOLDER, picture_name
 
@@ -91,12 +92,12 @@ def number(value: float | None, digits: int = 2) -> str:
 def limits_of(result: dict[str, Any]) -> list[str]:
     """What a reader must know before any figure."""
     said = []
-    if "grafted" in result["on"]:
+    if result["kind"] == GRAFTED:
         said.append(
             "The CT was given, the fractures in it are simulated and grafted: they come from the simulator that the "
             "networks were trained with, and the seams of a graft may give it away."
         )
-    elif "simulated" in result["on"]:
+    elif result["kind"] == SIMULATED:
         said.append(
             "All studies are simulated: necks, fractures, look-alikes and scanner come from the same simulator that "
             "the networks were trained with. Fractures of patients look different; expect less there, how much less "
