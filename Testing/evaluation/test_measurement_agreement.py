@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from measurement_case import made
+from neckfrac.measurement import NormalRange
 from neckfrac.volume import CTVolume
 from neckfrac_lab.evaluation.measurements import Agreement, compare, in_words, table, thicker
 from neckfrac_lab.simulate.study import SimulatedStudy
@@ -63,3 +64,29 @@ def test_thick_slices_are_means_of_thin_ones_with_the_labels_of_their_middles():
     assert thick.voxels[:, 0, 0].tolist() == [10, 40, 70] and thick.spacing[0] == 3.0
     assert kept[:, 0, 0].tolist() == [1, 4, 7]
     assert thick.affine[2, 3] == 1.0, "the middle of the first three"
+
+
+def test_a_flag_is_wrong_unless_the_true_value_lies_outside_the_normal_range_too(tmp_path, monkeypatch):
+    """Two studies, of which the simulation, the measuring and the truth stand in."""
+    from neckfrac_lab.evaluation import measurements as module
+    from neckfrac_lab.evaluation.fractures import cases
+
+    loss = ("atlanto-dental", ("C1", "C2"))
+    normal = NormalRange(None, 3.0, "a source")
+    wide, narrow = (made(*loss, [((10, 10, 20), (10, 10 + mm, 20))], normal=normal).judged() for mm in (5, 2))
+    assert wide.flag and not narrow.flag
+    study = SimulatedStudy(volume(), None, None, {}, {}, {})
+    monkeypatch.setattr("neckfrac_lab.simulate.command.neck_of", lambda anatomy, number: number)
+    drawn = []
+    monkeypatch.setattr(cases, "simulated_study", lambda n, seed, *rest: drawn.append((n, seed)) or study)
+    truths = iter([[narrow], [wide]])
+    monkeypatch.setattr("neckfrac_lab.simulate.landmarks.true_measurements", lambda posed: (None, next(truths)))
+    monkeypatch.setattr(module, "measured_in", lambda *_: (wide,))
+    result = module.evaluate_worn(2, tmp_path, networks=None, seed=4)
+    assert drawn == [(1, 4), (3, 4)], "odd numbers are intact"
+    assert (result["with a wrong flag"], result["right flags"], result["studies"]) == (1, 1, 2)
+    said = in_words(result)
+    assert "1 of 2 intact studies have a wrong flag" in said and "in truth 2.0 mm" in said
+    assert "| Atlanto-dental interval (mm) | 2 | 0 | +1.50 |" in said
+    again = module.evaluate_worn(2, tmp_path, networks=None, seed=4)
+    assert again == result and len(drawn) == 2, "what was done is not done again"

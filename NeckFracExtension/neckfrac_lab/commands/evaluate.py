@@ -113,6 +113,9 @@ def evaluate_measurements(
     anatomy: Anatomy = None,
     true_masks: Annotated[bool, typer.Option("--true-masks", help="Measure with the true masks.")] = False,
     slices: Annotated[list[float] | None, typer.Option(help="Slices in mm; may be repeated. Default: 1, 2, 3.")] = None,
+    worn: Annotated[
+        bool, typer.Option("--worn", help="Intact studies as those of `fractures`: worn, noisy, cut, with implants.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder for results; goes on from what is there.")] = Path("measurements"),
     device: Device = "auto",
     threads: Threads = None,
@@ -120,11 +123,20 @@ def evaluate_measurements(
     quiet: Quiet = False,
 ) -> None:
     """How well necks are measured: bias and limits of agreement by slice thickness and pose; prints Markdown."""
-    from ..evaluation.measurements import SLICES, evaluate_measurements, in_words
+    from neckfrac.errors import InputError
+
+    from ..evaluation.measurements import SLICES, evaluate_measurements, evaluate_worn, in_words
+
+    if worn and (true_masks or slices):
+        raise InputError("--worn has the networks' masks and all kinds of slices.", advice="Leave the other away.")
 
     with measuring("Measuring", models, device, threads, quiet) as (networks, progress):
-        options = {"seed": seed, "anatomy": anatomy, "slices": slices or SLICES, "progress": progress}
-        result = evaluate_measurements(studies, out, networks=None if true_masks else networks, **options)
+        options = {"seed": seed, "anatomy": anatomy, "progress": progress}
+        if worn:
+            result = evaluate_worn(studies, out, networks=networks, **options)
+        else:
+            masks = None if true_masks else networks
+            result = evaluate_measurements(studies, out, networks=masks, slices=slices or SLICES, **options)
     typer.echo(in_words(result))
 
 

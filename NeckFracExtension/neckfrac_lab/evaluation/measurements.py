@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from neckfrac_lab.simulate.study import SimulatedStudy
 
 RESULT, CASES = "measurements.json", "cases.jsonl"
+WORN_RESULT, WORN_CASES = "worn.json", "worn.jsonl"
+WORN = "worn and scanned in any way"  # the condition of `evaluate_worn`
 THINNEST, SLICES = 1.0, (1.0, 2.0, 3.0)  # mm
 # Degrees of flexion, lateral bend and axial turn of the whole neck, one after the other from study to study.
 TURNS = ((30.0, 0.0, 0.0), (0.0, 30.0, 0.0), (0.0, 0.0, 30.0), (-30.0, 0.0, 0.0), (0.0, -30.0, 0.0), (0.0, 0.0, -30.0))
@@ -93,6 +95,64 @@ def evaluate_measurements(
     result = {"masks": masks, "studies": studies, "seed": seed, "agreement": table(cases)}
     (out / RESULT).write_text(json.dumps(result, indent=1), encoding="utf-8")
     return result
+
+
+def evaluate_worn(
+    studies: int, out: Path, *, networks: Networks, seed: int = 0, anatomy: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Agreement, and how many are flagged wrongly, of intact studies as `evaluate fractures` draws them.
+
+    Worn, noisy, cut, with implants and look-alikes, in any pose, with the networks' masks. Goes on from what is in
+    `out`; writes `WORN_RESULT` and a line a study to `WORN_CASES`. Raises InputError when `anatomy` is no folder of
+    meshes.
+    """
+    from neckfrac_lab.simulate.command import neck_of
+
+    from .fractures.cases import FIRST_NECK as OTHERS
+    from .fractures.cases import STUDY_SHAPE, STUDY_SPACING, simulated_study
+
+    progress, out = progress or Progress(), Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    kept = out / WORN_CASES
+    done = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    for n in range(len(done), studies):
+        neck = neck_of(anatomy, OTHERS + 1000 * seed + (0 if anatomy else n % PEOPLE))
+        study = simulated_study(2 * n + 1, seed, neck, STUDY_SHAPE, STUDY_SPACING)
+        done.append({"study": n, **_judged(study, networks)})
+        with kept.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(done[-1]) + "\n")
+        progress.step((n + 1) / studies)
+    cases = done[:studies]
+    by_name = {name: [row for case in cases for row in case["rows"] if row["name"] == name] for name in QUANTITIES}
+    result = {
+        "studies": len(cases),
+        "seed": seed,
+        "with a wrong flag": sum(bool(case["wrong flags"]) for case in cases),
+        "wrong flags": [flag for case in cases for flag in case["wrong flags"]],
+        "right flags": sum(len(case["right flags"]) for case in cases),
+        "agreement": {WORN: {name: vars(Agreement.of(rows)) for name, rows in by_name.items() if rows}},
+    }
+    (out / WORN_RESULT).write_text(json.dumps(result, indent=1), encoding="utf-8")
+    return result
+
+
+def _judged(study: SimulatedStudy, networks: Networks) -> dict[str, Any]:
+    """rows: see `compare`. A flag is right when the true value lies outside the normal range, too."""
+    from neckfrac_lab.simulate.landmarks import true_measurements
+
+    truth = true_measurements(study.posed)[1]
+    measured = measured_in(study.volume, study.labels, networks)
+    true = {one.key: one for one in truth}
+    flags: dict[bool, list[str]] = {True: [], False: []}
+    for one in measured:
+        if one.flag:
+            own = true.get(one.key)
+            right = own is not None and own.normal is not None and bool(own.deviation > 0)
+            flags[right].append(f"{one.key}: {one.in_words()}, in truth {own.in_words() if own else 'not known'}")
+    return {
+        "rows": compare(truth, measured, study.volume), "right flags": flags[True], "wrong flags": flags[False],
+    }  # fmt: skip
 
 
 def table(cases: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, Any]]]:
@@ -203,4 +263,8 @@ def in_words(result: dict[str, Any]) -> str:
             unit = {"deg": "°", "1": "ratio"}.get(quantity.unit, quantity.unit)
             cells = [f"{quantity.title} ({unit})", str(row["measured"]), str(row["failed"]), *figures]
             parts.append(f"| {' | '.join(cells)} |")
+    if "with a wrong flag" in result:
+        parts.append(f"\n{result['with a wrong flag']} of {result['studies']} intact studies have a wrong flag:\n")
+        parts += [f"- {flag}" for flag in result["wrong flags"]]
+        parts.append(f"\nFlags of what lies outside the normal range in truth, too: {result['right flags']}.")
     return "\n".join(parts)
