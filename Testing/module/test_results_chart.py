@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("slicer")
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 
+from neckfrac.anatomy import LEVEL_NAMES
 from neckfrac.findings import Findings, Naming, StudyIdentity, VertebraFinding
 from neckfrac.formatting import on_scale  # noqa: E402
 from PySide6 import QtGui  # noqa: E402
@@ -32,7 +33,8 @@ def panel(monkeypatch, tmp_path):
 
 
 def findings(threshold=0.3, naming=Naming(), **probabilities):
-    levels = tuple(VertebraFinding(f"C{n}", "not seen", probabilities.get(f"C{n}")).at(threshold) for n in range(1, 8))
+    found = [(name, probabilities.get(name)) for name in LEVEL_NAMES]
+    levels = tuple(VertebraFinding(name, "not seen" if p is None else "negative", p).at(threshold) for name, p in found)
     return Findings(StudyIdentity(), levels, "positive", 0.95, {}, threshold, "balanced", naming=naming)
 
 

@@ -150,11 +150,10 @@ def test_a_fractured_study_whose_boxes_nobody_marked_has_none_to_judge(rsna, tmp
 
 def test_only_a_folder_that_says_so_is_told_as_simulated(rsna, tmp_path, monkeypatch):
     copied = shutil.copytree(rsna, tmp_path / "data")
-    monkeypatch.setattr(evaluate, "evaluate_cases", lambda networks, cases, out, on, **_: (on, len(cases)))
-    assert evaluate.evaluate_fractures(None, copied, tmp_path) == ("simulated CT", 2)
+    monkeypatch.setattr(evaluate, "evaluate_cases", lambda networks, cases, out, kind, **_: (kind, len(cases)))
+    assert evaluate.evaluate_fractures(None, copied, tmp_path) == (evaluate.SIMULATED, 2)
     (copied / "simulated.json").unlink()
-    on, count = evaluate.evaluate_fractures(None, copied, tmp_path)
-    assert "patients' CT" in on and "simulated" not in on and count == 2
+    assert evaluate.evaluate_fractures(None, copied, tmp_path) == (evaluate.PATIENTS, 2)
 
 
 # --- the pipeline -----------------------------------------------------------------------------------
