@@ -14,11 +14,11 @@ def as_figure(probability: float | None) -> str:
 
 def as_figures(first: float, second: float) -> tuple[str, str]:
     """Two probabilities for a reader, with as many digits as it takes to tell which is the larger."""
-    told = as_figure(first), as_figure(second)
+    texts = as_figure(first), as_figure(second)
     digits = 3
-    while told[0] == told[1] and first != second and digits < 9:
-        told, digits = (f"{first:.{digits}f}", f"{second:.{digits}f}"), digits + 1
-    return told
+    while texts[0] == texts[1] and first != second and digits < 9:
+        texts, digits = (f"{first:.{digits}f}", f"{second:.{digits}f}"), digits + 1
+    return texts
 
 
 def as_text(name: object) -> str:

@@ -29,9 +29,9 @@ def upgraded(content: dict[str, Any], names: StudyWarning | None) -> dict[str, A
     }
 
 
-def _explanation(told: str) -> dict[str, str]:
+def _explanation(sentence: str) -> dict[str, str]:
     """Of "Grad-CAM of neckfrac-model-two"; "" stood for the members' own heat maps."""
     for method, title in EXPLANATION_TITLES.items():
-        if told.startswith(f"{title} of "):
-            return {"method": method, "member": told.removeprefix(f"{title} of ")}
+        if sentence.startswith(f"{title} of "):
+            return {"method": method, "member": sentence.removeprefix(f"{title} of ")}
     return {}

@@ -119,12 +119,12 @@ def _view(analysis: Analysis, level: VertebraFinding, plane: Plane) -> View:
 
 def _heat_in_words(findings: Findings) -> str:
     """What the heat stands for: gradients know no scale and tell what a network looked at, right or wrong."""
-    told = findings.explanation.in_words()
+    drawn_by = findings.explanation.in_words()
     if findings.explanation.is_own:
-        whose = f" ({told})" if told else ""
+        whose = f" ({drawn_by})" if drawn_by else ""
         return f"The heat map{whose} shows what speaks for a fracture, from {HEAT_SHOWN_FROM:.0f} % up."
     return (
-        f"The heat is {told}: what moved this network's answer in each suspected level, from "
+        f"The heat is {drawn_by}: what moved this network's answer in each suspected level, from "
         f"{HEAT_SHOWN_FROM:.0f} % of the level's hottest place up. It is no probability, and boxes do not follow it."
     )
 

@@ -101,8 +101,8 @@ def _add_heat(scene: Any, analysis: Analysis) -> Any:
     affine = analysis.volume.affine.copy()
     affine[:3, 3] = analysis.volume.to_points(lower)
     node = _add_volume(scene, analysis.heat[crop], affine, "Fracture heat map")
-    if told := analysis.findings.explanation.in_words():
-        node.SetDescription(told)
+    if drawn_by := analysis.findings.explanation.in_words():
+        node.SetDescription(drawn_by)
     display = scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
     colors = _heat_colors(scene)
     display.SetAndObserveColorNodeID(colors.GetID())

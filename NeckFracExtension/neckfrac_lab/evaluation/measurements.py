@@ -77,7 +77,7 @@ def evaluate_measurements(
     progress, out = progress or Progress(), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     kept = out / CASES
-    done = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    done = _read(kept)
     masks = "networks" if networks else "true"
     have = {(case["study"], case["pose"], case["slice"]) for case in done if case["masks"] == masks}
     necks: dict[int, Neck] = {}
@@ -87,9 +87,7 @@ def evaluate_measurements(
             number = 0 if anatomy else n % PEOPLE
             necks = {number: necks.get(number) or neck_of(anatomy, FIRST_NECK + 1000 * seed + number)}
             for case in _scans(necks[number], n, seed, wanted, networks):
-                done.append({**case, "masks": masks})
-                with kept.open("a", encoding="utf-8") as stream:
-                    stream.write(json.dumps(done[-1]) + "\n")
+                _keep({**case, "masks": masks}, done, kept)
         progress.step((n + 1) / studies)
     cases = [case for case in done if case["masks"] == masks and case["study"] < studies]
     result = {"masks": masks, "studies": studies, "seed": seed, "agreement": table(cases)}
@@ -115,13 +113,11 @@ def evaluate_worn(
     progress, out = progress or Progress(), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     kept = out / WORN_CASES
-    done = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    done = _read(kept)
     for n in range(len(done), studies):
         neck = neck_of(anatomy, OTHERS + 1000 * seed + (0 if anatomy else n % PEOPLE))
         study = simulated_study(2 * n + 1, seed, neck, STUDY_SHAPE, STUDY_SPACING)
-        done.append({"study": n, **_judged(study, networks)})
-        with kept.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(done[-1]) + "\n")
+        _keep({"study": n, **_judged(study, networks)}, done, kept)
         progress.step((n + 1) / studies)
     cases = done[:studies]
     by_name = {name: [row for case in cases for row in case["rows"] if row["name"] == name] for name in QUANTITIES}
@@ -135,6 +131,18 @@ def evaluate_worn(
     }
     (out / WORN_RESULT).write_text(json.dumps(result, indent=1), encoding="utf-8")
     return result
+
+
+def _read(kept: Path) -> list[dict[str, Any]]:
+    """The cases of an earlier run, one a line."""
+    return [json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()] if kept.exists() else []
+
+
+def _keep(case: dict[str, Any], done: list[dict[str, Any]], kept: Path) -> None:
+    """Add a case to those that are done, in memory and in the file."""
+    done.append(case)
+    with kept.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(case) + "\n")
 
 
 def _judged(study: SimulatedStudy, networks: Networks) -> dict[str, Any]:

@@ -60,23 +60,23 @@ def read_sources(file: Path) -> list[Source]:
     content = json.loads(file.read_text(encoding="utf-8"))
     if "anatomy" in content:
         return [simulated_source(content["anatomy"])]
-    return [_source(told) for told in content["sources"]]
+    return [_source(record) for record in content["sources"]]
 
 
-def _source(told: dict[str, Any]) -> Source:
+def _source(record: dict[str, Any]) -> Source:
     """A source of a record, also of before its provenance was written."""
-    origin = told.get("provenance") or Provenance.from_sentence(told["trained_on"])
-    return Source(**{**told, "references": tuple(told["references"]), "provenance": Provenance(origin)})
+    origin = record.get("provenance") or Provenance.from_sentence(record["trained_on"])
+    return Source(**{**record, "references": tuple(record["references"]), "provenance": Provenance(origin)})
 
 
 def add_source(file: Path, *sources: Source) -> None:
     """Add sources to a record, which never forgets one."""
     before = read_sources(file)
-    told = list(dict.fromkeys([*before, *sources]))
-    if told == before:
+    joined = list(dict.fromkeys([*before, *sources]))
+    if joined == before:
         return
     temporary = file.with_name(file.name + ".tmp")
-    temporary.write_text(json.dumps({"sources": [asdict(one) for one in told]}, indent=2) + "\n", encoding="utf-8")
+    temporary.write_text(json.dumps({"sources": [asdict(one) for one in joined]}, indent=2) + "\n", encoding="utf-8")
     temporary.replace(file)
 
 
